@@ -1,0 +1,17 @@
+# The outside libraries, found once. Each C library's header is included in one room only
+# (tests/rules checks it); the room links the imported target privately.
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(OpenSSL REQUIRED)
+find_package(CURL REQUIRED)
+find_package(SQLite3 REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(fmt REQUIRED)
+find_package(CLI11 REQUIRED)
+pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
+pkg_check_modules(MOSQUITTO REQUIRED IMPORTED_TARGET libmosquitto)
+pkg_check_modules(SYSTEMD REQUIRED IMPORTED_TARGET libsystemd)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+find_path(KILN_EXPECTED_INCLUDE tl/expected.hpp REQUIRED)
+find_path(KILN_TOMLPP_INCLUDE toml++/toml.h REQUIRED)
+find_path(KILN_BEAST_INCLUDE boost/beast.hpp REQUIRED)

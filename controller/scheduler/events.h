@@ -1,0 +1,102 @@
+// What happens to the farm, as values. The shell makes them; step() consumes them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/ids.h"
+#include "payloads/http_bodies.h"
+#include "payloads/messages.h"
+#include "scheduler/rows.h"
+
+namespace kiln::scheduler {
+
+// Ties an Answer effect to whoever waits for it. 0: nobody waits.
+using RequestId = std::uint64_t;
+
+// ---- from people (API, MQTT requests) -----------------------------------------------------------------
+
+struct SubmitJob {
+  RequestId request = 0;
+  JobSpec spec;
+  int priority = 50;
+  bool paused = false;
+  std::string user;
+  std::string cid;          // the same user and cid again answers with the same job
+  std::uint32_t random = 0;  // for the job's id
+};
+struct EditJob {  // PATCH; absent = unchanged
+  RequestId request = 0;
+  JobId job;
+  std::optional<int> priority;
+  std::optional<bool> paused;
+};
+struct CancelJob {
+  RequestId request = 0;
+  JobId job;
+};
+// Failed tasks (all of the job's, or those named) are queued again; a failed job becomes active.
+struct RetryJob {
+  RequestId request = 0;
+  JobId job;
+};
+struct DeleteJob {  // only of a job that has ended
+  RequestId request = 0;
+  JobId job;
+};
+struct DrainNode {
+  RequestId request = 0;
+  NodeId node;
+  bool drained = true;
+};
+
+// ---- from nodes over HTTP -----------------------------------------------------------------------------
+
+// An attempt ended; when ok its files lie, verified and synced, in the incoming folder of the attempt.
+struct FinishAttempt {
+  RequestId request = 0;
+  TaskId task;
+  std::uint32_t attempt = 0;
+  payloads::ResultReport report;
+};
+
+// ---- from nodes over MQTT ---------------------------------------------------------------------------------
+
+struct NodeStatusSeen {
+  NodeId node;
+  payloads::NodeStatus status;
+  bool retained = false;  // a retained copy proves nothing about now (rule 6)
+};
+struct NodeInfoSeen {
+  NodeId node;
+  payloads::NodeInfo info;
+  bool retained = false;
+};
+struct NodeTasksSeen {
+  NodeId node;
+  payloads::NodeTasks tasks;
+  bool retained = false;
+};
+struct NodeAckSeen {
+  NodeId node;
+  payloads::Ack ack;
+};
+
+// ---- from the shell ---------------------------------------------------------------------------------------
+
+// MQTT is (again) connected: ask everyone for a rebirth, publish what is retained.
+struct BrokerConnected {};
+// Time passed. The shell sends one at least every second.
+struct Tick {};
+// Disk space came to an end or came back: no dispatch while it lasts.
+struct DiskPressure {
+  bool full = false;
+};
+
+using Event = std::variant<SubmitJob, EditJob, CancelJob, RetryJob, DeleteJob, DrainNode, FinishAttempt, NodeStatusSeen,
+                           NodeInfoSeen, NodeTasksSeen, NodeAckSeen, BrokerConnected, Tick, DiskPressure>;
+
+}  // namespace kiln::scheduler

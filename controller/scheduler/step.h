@@ -1,0 +1,51 @@
+// The scheduler: one function from (state, time, event) to effects. Pure: no clock, no log, no I/O, no
+// randomness. README.md says what each operation costs.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/time.h"
+#include "scheduler/effects.h"
+#include "scheduler/events.h"
+#include "scheduler/rows.h"
+
+namespace kiln::scheduler {
+
+// Numbers an operator may turn. Each has its unit and its reason.
+struct Policy {
+  std::int64_t heartbeat_ms = 5'000;         // nodes/<id>/tasks comes at least this often (protocol.md)
+  std::int64_t grace_ms = 60'000;            // offline this long: its tasks go elsewhere (rule 10)
+  std::int64_t resend_ms = 2'000;            // a command not yet in the node's inventory is sent again (rule 7)
+  std::uint32_t max_failures = 3;            // of one task, before it fails for good
+  std::int64_t queue_ahead_ms = 2'000;       // work queued on a node beyond what it renders: hides one round trip
+  std::uint32_t max_queue_ahead = 16;        // …but never more tasks a slot than this
+};
+
+class FarmState {
+ public:
+  explicit FarmState(const Policy& policy);
+  // Restart: the state as the store had it. Nodes are unknown until they speak.
+  FarmState(const Policy& policy, const FarmRows& rows, Instant now);
+  ~FarmState();
+  FarmState(FarmState&&) noexcept;
+  FarmState& operator=(FarmState&&) noexcept;
+
+  // Numbers for controller/summary. O(1).
+  [[nodiscard]] payloads::ControllerSummary summary() const;
+  // For tests and the simulation's checkers; nullptr: unknown.
+  [[nodiscard]] const JobRow* job(const JobId& id) const;
+  [[nodiscard]] const NodeRow* node(const NodeId& id) const;
+  [[nodiscard]] TaskRow task(const TaskId& id) const;
+
+  struct Data;  // in farm_data.h, for this room's own files
+  [[nodiscard]] Data& data() { return *data_; }
+  [[nodiscard]] const Data& data() const { return *data_; }
+
+ private:
+  std::unique_ptr<Data> data_;
+};
+
+std::vector<Effect> step(FarmState& state, Instant now, const Event& event);
+
+}  // namespace kiln::scheduler

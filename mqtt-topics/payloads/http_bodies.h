@@ -1,0 +1,113 @@
+// What crosses HTTP between the three programs, as structs. The API's other answers are documented in
+// controller/api/openapi.yaml.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/json.h"
+#include "payloads/messages.h"
+
+namespace kiln::payloads {
+
+inline constexpr std::size_t max_manifest_files = 100'000;
+inline constexpr std::size_t max_manifest_bytes = 64ULL * 1024 * 1024;
+
+// True for a relative path that stays in its tree: no leading '/', no empty, '.' or '..' segment, no NUL,
+// backslash or control character, valid UTF-8, at most 1024 bytes.
+bool is_safe_path(std::string_view path);
+
+// One file of a job.
+struct ManifestFile {
+  std::string path;    // safe, relative to the job's root
+  std::string digest;  // its blob
+  std::uint64_t size = 0;
+  friend bool operator==(const ManifestFile&, const ManifestFile&) = default;
+};
+
+// A path outside the job's root as the scene names it, and where the manifest has it. The renderer points the
+// scene's data at the copy after opening.
+struct PathMapping {
+  std::string from;  // absolute, as the scene says it
+  std::string to;    // a manifest path
+  friend bool operator==(const PathMapping&, const PathMapping&) = default;
+};
+
+// The files of a job. Its canonical text (encode: files sorted by path) is itself a blob, whose digest is the
+// scene's identity: two jobs with the same manifest share cache and warm renderer.
+struct Manifest {
+  std::vector<ManifestFile> files;
+  std::vector<PathMapping> mappings;
+  friend bool operator==(const Manifest&, const Manifest&) = default;
+};
+
+// POST /api/v1/jobs, and the body of an MQTT job-submit.
+struct JobSubmission {
+  std::string name;                    // "" = the scene's file name
+  std::string type = "blender";        // "blender" | "noop"
+  std::string frames;                  // "1-24"
+  std::uint32_t chunk = 1;             // frames a task, 1 to 1000
+  int priority = 50;                   // 0 to 100
+  bool paused = false;                 // submit without starting
+  Manifest manifest;
+  RenderOptions options;
+  friend bool operator==(const JobSubmission&, const JobSubmission&) = default;
+};
+
+// One rendered frame of a result.
+struct ResultFile {
+  std::int32_t frame = 0;
+  std::string path;    // below the job's output folder, as the scene's own output path gives it
+  std::string digest;
+  std::uint64_t size = 0;
+  std::uint32_t width = 0;
+  std::uint32_t height = 0;
+  double seconds = 0;  // render time of this frame
+  friend bool operator==(const ResultFile&, const ResultFile&) = default;
+};
+
+// Who must give up when an attempt fails.
+enum class FailureScope {
+  attempt,  // bad luck or a bad node: try again
+  job,      // the scene itself is wrong (no camera, missing library): no node can do better
+};
+
+struct Failure {
+  std::string code;     // "no-camera", "renderer-crashed", "disk-full", "missing-file", …
+  std::string message;  // one line that says what to do
+  FailureScope scope = FailureScope::attempt;
+  friend bool operator==(const Failure&, const Failure&) = default;
+};
+
+// POST /api/v1/tasks/{task}/attempts/{n}/result: how an attempt ended. The one message that ends it.
+struct ResultReport {
+  NodeId node;
+  bool ok = false;
+  std::vector<ResultFile> files;      // when ok; for each, the file was PUT before
+  Failure failure;                    // when not ok
+  std::vector<std::string> warnings;  // what the picture lacks though it rendered: missing textures, …
+  double seconds = 0;                 // from start of the render to its last file
+  friend bool operator==(const ResultReport&, const ResultReport&) = default;
+};
+
+// What the controller says to a ResultReport (HTTP 200, 200, 409).
+enum class Verdict { accepted, duplicate, superseded };
+
+std::string encode(const Manifest&);  // canonical
+std::string encode(const JobSubmission&);
+std::string encode(const ResultReport&);
+
+Result<Manifest> decode_manifest(std::string_view text);        // up to max_manifest_bytes
+Result<JobSubmission> decode_job_submission(const Json& body);  // so that an MQTT request can carry one
+Result<JobSubmission> decode_job_submission(std::string_view text);
+Result<ResultReport> decode_result_report(std::string_view text);  // up to 1 MiB
+
+Json to_json(const ResultFile&);
+Json to_json(const Failure&);
+
+std::string_view to_string(Verdict verdict);
+
+}  // namespace kiln::payloads

@@ -1,0 +1,289 @@
+// What crosses MQTT, as structs. ../README.md is the reference: who publishes each, when, QoS, retain.
+// A decoder reads at most 16 KiB, ignores unknown fields and names the field that is wrong; an encoder's
+// text decodes to an equal struct.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/json.h"
+#include "base/result.h"
+#include "payloads/frames.h"
+
+namespace kiln::payloads {
+
+inline constexpr std::size_t max_slots = 64;        // slots of one node
+inline constexpr std::size_t max_gpus = 16;         // GPUs of one node
+inline constexpr std::size_t max_renderers = 32;    // renderers named in one info
+inline constexpr std::size_t max_tasks_listed = 96; // entries in one nodes/<id>/tasks: fits 16 KiB
+
+// ---- controller/... ---------------------------------------------------------------------------------
+
+// controller/status
+struct ControllerStatus {
+  bool online = false;      // "state": "online" | "offline" (the last will)
+  std::uint64_t epoch = 0;  // raised and stored before every connect
+  std::string version;
+  std::string url;  // base of the HTTP API, "http://host:port"; empty in the last will
+  friend bool operator==(const ControllerStatus&, const ControllerStatus&) = default;
+};
+
+// controller/summary
+struct ControllerSummary {
+  std::uint32_t nodes_online = 0;
+  std::uint32_t nodes_pending = 0;
+  std::uint32_t slots = 0;
+  std::uint32_t slots_busy = 0;
+  std::uint64_t tasks_queued = 0;
+  std::uint64_t tasks_running = 0;
+  std::uint64_t tasks_failed = 0;
+  std::uint32_t jobs_active = 0;
+  friend bool operator==(const ControllerSummary&, const ControllerSummary&) = default;
+};
+
+// ---- nodes/<id>/... ---------------------------------------------------------------------------------
+
+enum class NodeState { online, draining, offline };
+
+// nodes/<id>/status
+struct NodeStatus {
+  NodeState state = NodeState::offline;
+  std::uint64_t sid = 0;  // raised and stored by the node at every connect
+  friend bool operator==(const NodeStatus&, const NodeStatus&) = default;
+};
+
+struct RendererInfo {
+  std::string name;     // "blender"
+  std::string version;  // "3.4.1"
+  friend bool operator==(const RendererInfo&, const RendererInfo&) = default;
+};
+
+struct GpuInfo {
+  std::uint32_t index = 0;
+  std::string name;
+  std::string vendor;  // "nvidia" | "amd" | "intel"
+  std::string uuid;    // empty where the driver gives none
+  std::uint64_t memory_mib = 0;
+  std::string driver;
+  friend bool operator==(const GpuInfo&, const GpuInfo&) = default;
+};
+
+// nodes/<id>/info: at most 4 KiB
+struct NodeInfo {
+  std::uint64_t sid = 0;
+  std::string name;  // for people; the id is for machines
+  std::string os;
+  std::string agent_version;
+  std::string cpu;
+  std::uint32_t cores = 0;
+  std::uint64_t memory_mib = 0;
+  std::uint32_t slots = 1;
+  std::vector<RendererInfo> renderers;
+  std::vector<GpuInfo> gpus;
+  friend bool operator==(const NodeInfo&, const NodeInfo&) = default;
+};
+
+enum class TaskPhase { queued, fetching, rendering, delivering };
+
+// One attempt that a node holds.
+struct HeldTask {
+  TaskId task;
+  std::uint32_t attempt = 0;
+  TaskPhase phase = TaskPhase::queued;  // "state" on the wire
+  int slot = -1;                        // -1: no slot yet (queued), or none any more (delivering)
+  std::int32_t frame = 0;               // the frame in work
+  double percent = 0;                   // of the task, 0 to 100
+  std::optional<double> eta_s;
+  friend bool operator==(const HeldTask&, const HeldTask&) = default;
+};
+
+// nodes/<id>/tasks: the heartbeat, and the whole inventory
+struct NodeTasks {
+  std::uint64_t sid = 0;
+  std::uint64_t seq = 0;  // orders messages within a sid
+  std::vector<HeldTask> run;
+  std::vector<std::string> warm;  // per slot: the manifest whose scene is open there, "" for none
+  friend bool operator==(const NodeTasks&, const NodeTasks&) = default;
+};
+
+// nodes/<id>/gpus/<n>/telemetry: at most 150 bytes, so that MQTT Explorer keeps 100 points of it
+struct GpuTelemetry {
+  std::optional<double> temp_c, util_pct, power_w, mem_mib, fan_pct;  // absent: the driver does not say
+  std::int64_t ts = 0;                                                 // unix seconds
+  friend bool operator==(const GpuTelemetry&, const GpuTelemetry&) = default;
+};
+
+// nodes/<id>/host
+struct HostTelemetry {
+  std::optional<double> cpu_temp_c;
+  double cpu_pct = 0;
+  std::uint64_t mem_used_mib = 0;
+  std::uint64_t mem_total_mib = 0;
+  std::uint64_t disk_free_mib = 0;
+  std::uint64_t disk_total_mib = 0;
+  std::int64_t ts = 0;  // unix seconds
+  friend bool operator==(const HostTelemetry&, const HostTelemetry&) = default;
+};
+
+// nodes/<id>/event: what happened, for people and logs. Nothing is decided by it.
+struct NodeEvent {
+  std::string kind;  // "started", "renderer-crashed", "disk-full", "broker-back", …
+  std::string message;
+  std::string task;  // a task id, or empty
+  std::int64_t ts = 0;
+  friend bool operator==(const NodeEvent&, const NodeEvent&) = default;
+};
+
+// nodes/<id>/ack: the answer to a command, bad ones included
+struct Ack {
+  std::string cid;
+  bool ok = false;
+  std::string code;     // "" when ok; else base's Code as text
+  std::string message;  // "" when ok
+  friend bool operator==(const Ack&, const Ack&) = default;
+};
+
+// ---- cmd/<id>, cmd/all -----------------------------------------------------------------------------------
+
+// How a renderer is told to render: carried from the submission to the node untouched.
+struct RenderOptions {
+  std::string scene_file;  // path of the scene inside the manifest
+  std::string format;      // "" = what the scene says; else a Blender image format ("PNG", "OPEN_EXR")
+  bool autoexec = false;   // run the scene's own Python
+  friend bool operator==(const RenderOptions&, const RenderOptions&) = default;
+};
+
+struct RunTask {
+  TaskId task;
+  std::uint32_t attempt = 0;
+  std::string renderer;  // "blender"; "noop" proves the plumbing and renders nothing
+  std::string manifest;  // digest of the blob that lists the job's files; empty for noop
+  FrameSet frames;
+  RenderOptions options;
+  friend bool operator==(const RunTask&, const RunTask&) = default;
+};
+struct CancelTask {
+  TaskId task;
+  std::uint32_t attempt = 0;
+  friend bool operator==(const CancelTask&, const CancelTask&) = default;
+};
+struct Drain {
+  friend bool operator==(const Drain&, const Drain&) = default;
+};
+struct Resume {
+  friend bool operator==(const Resume&, const Resume&) = default;
+};
+struct Rebirth {
+  friend bool operator==(const Rebirth&, const Rebirth&) = default;
+};
+// A well-formed command that this version does not know: answered `unsupported`, never ignored.
+struct UnknownCommand {
+  std::string op;
+  friend bool operator==(const UnknownCommand&, const UnknownCommand&) = default;
+};
+
+struct Command {
+  std::string cid;  // the same command sent again carries the same cid
+  std::uint64_t epoch = 0;
+  std::variant<RunTask, CancelTask, Drain, Resume, Rebirth, UnknownCommand> op;
+  friend bool operator==(const Command&, const Command&) = default;
+};
+
+// ---- jobs/<job>/... --------------------------------------------------------------------------------------
+
+struct TaskCounts {
+  std::uint32_t queued = 0, running = 0, done = 0, failed = 0, cancelled = 0;
+  [[nodiscard]] std::uint32_t total() const { return queued + running + done + failed + cancelled; }
+  friend bool operator==(const TaskCounts&, const TaskCounts&) = default;
+};
+
+// jobs/<job>/status
+struct JobStatus {
+  std::string name;
+  std::string state;  // queued | running | paused | done | failed | cancelled
+  int priority = 50;
+  TaskCounts tasks;
+  double percent = 0;
+  std::optional<double> eta_s;
+  friend bool operator==(const JobStatus&, const JobStatus&) = default;
+};
+
+// jobs/<job>/event: one task's change of state
+struct JobEvent {
+  TaskId task;
+  std::string frames;
+  std::string state;  // running | done | failed | queued (again) | cancelled
+  std::uint32_t attempt = 0;
+  std::string node;
+  std::optional<double> seconds;  // render time, when done
+  std::string message;            // why, when failed or queued again
+  friend bool operator==(const JobEvent&, const JobEvent&) = default;
+};
+
+// ---- request/<user>/<verb>, response/<user>/<verb> --------------------------------------------------
+
+struct Request {
+  std::string cid;
+  Json body;  // the whole object, cid included; the verb's handler reads it
+  friend bool operator==(const Request&, const Request&) = default;
+};
+struct Response {
+  std::string cid;
+  int status = 200;   // as HTTP would answer
+  std::string error;  // "" when status < 400
+  Json data;
+  friend bool operator==(const Response&, const Response&) = default;
+};
+
+// ---- codec -----------------------------------------------------------------------------------------------
+
+std::string encode(const ControllerStatus&);
+std::string encode(const ControllerSummary&);
+std::string encode(const NodeStatus&);
+std::string encode(const NodeInfo&);
+std::string encode(const NodeTasks&);
+std::string encode(const GpuTelemetry&);
+std::string encode(const HostTelemetry&);
+std::string encode(const NodeEvent&);
+std::string encode(const Ack&);
+std::string encode(const Command&);
+std::string encode(const JobStatus&);
+std::string encode(const JobEvent&);
+std::string encode(const Request&);
+std::string encode(const Response&);
+
+Result<ControllerStatus> decode_controller_status(std::string_view text);
+Result<ControllerSummary> decode_controller_summary(std::string_view text);
+Result<NodeStatus> decode_node_status(std::string_view text);
+Result<NodeInfo> decode_node_info(std::string_view text);
+Result<NodeTasks> decode_node_tasks(std::string_view text);
+Result<GpuTelemetry> decode_gpu_telemetry(std::string_view text);
+Result<HostTelemetry> decode_host_telemetry(std::string_view text);
+Result<NodeEvent> decode_node_event(std::string_view text);
+Result<Ack> decode_ack(std::string_view text);
+// A command whose op is unknown decodes to UnknownCommand; one without a usable cid is an error.
+Result<Command> decode_command(std::string_view text);
+Result<JobStatus> decode_job_status(std::string_view text);
+Result<JobEvent> decode_job_event(std::string_view text);
+Result<Request> decode_request(std::string_view text);
+Result<Response> decode_response(std::string_view text);
+
+// The same as JSON values, for the HTTP API, which shows the same things.
+Json to_json(const NodeInfo&);
+Json to_json(const HeldTask&);
+Json to_json(const GpuTelemetry&);
+Json to_json(const HostTelemetry&);
+Json to_json(const TaskCounts&);
+Json to_json(const JobStatus&);
+Json to_json(const JobEvent&);
+Json to_json(const ControllerSummary&);
+
+std::string_view to_string(NodeState state);
+std::string_view to_string(TaskPhase phase);
+
+}  // namespace kiln::payloads
