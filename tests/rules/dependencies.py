@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Checks the house's dependency rule from the include lines (README.md of the root: "The house").
+
+Usage: dependencies.py PROJECT. Prints one line a violation; exit status 1 if there is any.
+"""
+import pathlib
+import re
+import sys
+
+# What each room may include besides itself and the standard library. Arrows point down only.
+CONTRACT = {"base", "topics", "payloads"}
+ADAPTER = CONTRACT | {"runtime"}
+MAY_KNOW = {
+    "base": set(),
+    "topics": {"base"},
+    "payloads": {"base"},
+    "runtime": {"base"},
+    "scheduler": {"base", "payloads"},
+    "compiler": {"base", "payloads"},
+    "planner": {"base", "payloads"},
+    "store": ADAPTER | {"scheduler"},
+    "fleet": ADAPTER | {"scheduler"},
+    "files": ADAPTER | {"scheduler"},
+    "http": {"base", "runtime"},
+    "api": ADAPTER | {"scheduler", "http", "compiler"},
+    "web": {"base"},
+    "cli": ADAPTER | {"compiler"},
+    "uplink": ADAPTER | {"planner"},
+    "session": ADAPTER | {"planner"},
+    "transfer": ADAPTER | {"planner"},
+    "telemetry": ADAPTER | {"planner"},
+}
+CONTROLLER = {"scheduler", "compiler", "store", "fleet", "files", "http", "api", "web", "cli"}
+AGENT = {"planner", "uplink", "session", "transfer", "telemetry"}
+DAEMON_MAY_KNOW = {
+    "controller": ADAPTER | (CONTROLLER - {"cli"}),
+    "node-agent": ADAPTER | AGENT,
+}
+# Outside headers that live in one room, in its sources only (never in a header).
+OWNED = {
+    r"cjson/": "base",
+    r"mosquitto\.h": "runtime",
+    r"curl/": "runtime",
+    r"sqlite3\.h": "store",
+    r"boost/": "http",
+}
+# The pure rooms: no clock, no log, no I/O, no randomness, no threads, ordered containers only.
+PURE = {"scheduler", "compiler", "planner"}
+IMPURE = re.compile(
+    r"#include <(chrono|thread|mutex|atomic|future|condition_variable|random|iostream|fstream|filesystem|"
+    r"unordered_map|unordered_set|cstdio|ctime|unistd\.h|sys/[^>]*|time\.h|stdio\.h)>"
+)
+INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)')
+
+
+def violations(project):
+    found = []
+    for house in ("mqtt-topics", "controller", "node-agent"):
+        for path in sorted((project / house).rglob("*")):
+            if path.suffix not in (".h", ".cpp") or "node_modules" in path.parts:
+                continue
+            room = path.relative_to(project / house).parts[0]
+            allowed = DAEMON_MAY_KNOW.get(house, set()) if room == "daemon" else MAY_KNOW.get(room)
+            where = path.relative_to(project)
+            if allowed is None:
+                found.append(f"{where}: the room '{room}' is not in the rule; name what it may know")
+                continue
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                found += [f"{where}:{number}: {text}" for text in line_violations(room, path, allowed, line)]
+    return found
+
+
+def line_violations(room, path, allowed, line):
+    if room in PURE and IMPURE.match(line):
+        yield f"{room} is pure and may not {line.strip()}"
+    match = INCLUDE.match(line)
+    if not match:
+        return
+    quoted, system = match.groups()
+    if quoted:
+        target = quoted.split("/")[0]
+        if "/" not in quoted:
+            yield f'write the room in the include: "{room}/{quoted}"'
+        elif target != room and target not in allowed:
+            yield f"{room} may not know {target} ({quoted})"
+    else:
+        for pattern, owner in OWNED.items():
+            if re.match(pattern, system) and (room != owner or path.suffix != ".cpp"):
+                yield f"<{system}> belongs into the sources of {owner} only"
+
+
+if __name__ == "__main__":
+    lines = violations(pathlib.Path(sys.argv[1]))
+    print("\n".join(lines) if lines else "every include keeps to the house's rule")
+    sys.exit(1 if lines else 0)
