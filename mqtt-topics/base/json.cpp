@@ -9,6 +9,8 @@
 #include <memory>
 #include <set>
 
+#include "base/text.h"
+
 namespace kiln {
 
 namespace {
@@ -17,29 +19,6 @@ struct CJsonDelete {
   void operator()(cJSON* json) const { cJSON_Delete(json); }
 };
 using CJson = std::unique_ptr<cJSON, CJsonDelete>;
-
-// Length of the valid UTF-8 sequence at the start of `text`, or 0. Rejects overlong forms, surrogates and
-// what lies above U+10FFFF (Unicode 15, table 3-7).
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const auto continues = [&](std::size_t i, unsigned low = 0x80, unsigned high = 0xbf) {
-    return i < text.size() && byte(i) >= low && byte(i) <= high;
-  };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xc2 && first <= 0xdf) return continues(1) ? 2 : 0;
-  if (first >= 0xe0 && first <= 0xef) {
-    const unsigned low = first == 0xe0 ? 0xa0 : 0x80;
-    const unsigned high = first == 0xed ? 0x9f : 0xbf;
-    return continues(1, low, high) && continues(2) ? 3 : 0;
-  }
-  if (first >= 0xf0 && first <= 0xf4) {
-    const unsigned low = first == 0xf0 ? 0x90 : 0x80;
-    const unsigned high = first == 0xf4 ? 0x8f : 0xbf;
-    return continues(1, low, high) && continues(2) && continues(3) ? 4 : 0;
-  }
-  return 0;
-}
 
 // Bounds depth and count before anything is allocated, and refuses bytes that are no UTF-8 or are NUL.
 Status scan(std::string_view text, const JsonLimits& limits) {
@@ -123,7 +102,7 @@ CJson to_cjson(const Json& json) {
   if (const auto* value = json.as_bool()) return CJson(cJSON_CreateBool(*value));
   // cJSON 1.7.15 prints numbers with 15 digits, which loses integers from 2^50 on: print them ourselves.
   if (const auto* value = json.as_number()) return CJson(cJSON_CreateRaw(number_text(*value).c_str()));
-  if (const auto* value = json.as_string()) return CJson(cJSON_CreateString(value->c_str()));
+  if (const auto* value = json.as_string()) return CJson(cJSON_CreateString(to_utf8(*value).c_str()));
   if (const auto* value = json.as_array()) {
     CJson array(cJSON_CreateArray());
     for (const auto& element : *value) cJSON_AddItemToArray(array.get(), to_cjson(element).release());
@@ -132,7 +111,7 @@ CJson to_cjson(const Json& json) {
   if (const auto* value = json.as_object()) {
     CJson object(cJSON_CreateObject());
     for (const auto& [key, member] : *value) {
-      cJSON_AddItemToObject(object.get(), key.c_str(), to_cjson(member).release());
+      cJSON_AddItemToObject(object.get(), to_utf8(key).c_str(), to_cjson(member).release());
     }
     return object;
   }

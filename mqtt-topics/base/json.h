@@ -45,7 +45,8 @@ class Json {
   // Errors: too_large over a limit; invalid with the byte offset for anything but one JSON value in valid
   // UTF-8 without a duplicate key.
   static Result<Json> parse(std::string_view text, const JsonLimits& limits = {});
-  // Compact, keys in insertion order, integers without a fraction.
+  // Compact, keys in insertion order, integers without a fraction. Always valid UTF-8: a byte that is none,
+  // or a NUL, is printed as U+FFFD.
   [[nodiscard]] std::string dump() const;
   [[nodiscard]] std::string dump_pretty() const;
 

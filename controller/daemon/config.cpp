@@ -1,0 +1,209 @@
+#include "daemon/config.h"
+
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <set>
+#include <toml++/toml.h>
+
+#include "base/version.h"
+
+namespace kiln::controller {
+
+std::string Endpoint::str() const {
+  return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port) : fmt::format("[{}]:{}", host, port);
+}
+
+Result<Endpoint> parse_endpoint(const std::string& text) {
+  const auto colon = text.rfind(':');
+  const auto wrong = [&] {
+    return fail(Code::invalid, fmt::format("'{}' is no address: write host:port, as in 127.0.0.1:8780", text));
+  };
+  if (colon == std::string::npos) return wrong();
+  Endpoint endpoint;
+  endpoint.host = text.substr(0, colon);
+  if (endpoint.host.starts_with('[') && endpoint.host.ends_with(']')) {
+    endpoint.host = endpoint.host.substr(1, endpoint.host.size() - 2);
+  } else if (endpoint.host.find(':') != std::string::npos) {
+    return wrong();
+  }
+  if (endpoint.host.empty()) endpoint.host = "0.0.0.0";
+  const auto port = text.substr(colon + 1);
+  if (port.empty() || port.size() > 5 || port.find_first_not_of("0123456789") != std::string::npos) return wrong();
+  const auto number = std::stoul(port);
+  if (number > 65535) return wrong();
+  endpoint.port = static_cast<std::uint16_t>(number);
+  return endpoint;
+}
+
+namespace {
+
+std::filesystem::path default_data() {
+  if (const char* state = std::getenv("STATE_DIRECTORY")) return state;  // systemd's StateDirectory=
+  if (const char* home = std::getenv("XDG_DATA_HOME")) return std::filesystem::path(home) / "kiln";
+  if (const char* home = std::getenv("HOME")) return std::filesystem::path(home) / ".local/share/kiln";
+  return "/var/lib/kiln";
+}
+
+// One settings key: takes the value or says what would be right.
+using Setter = std::function<Status(const toml::node&)>;
+
+Setter text(std::string& out) {
+  return [&out](const toml::node& node) -> Status {
+    const auto value = node.value_exact<std::string>();
+    if (!value) return fail(Code::invalid, "a text in quotes is expected");
+    out = *value;
+    return {};
+  };
+}
+
+Setter path(std::filesystem::path& out) {
+  return [&out](const toml::node& node) -> Status {
+    const auto value = node.value_exact<std::string>();
+    if (!value) return fail(Code::invalid, "a path in quotes is expected");
+    out = *value;
+    return {};
+  };
+}
+
+Setter address(Endpoint& out) {
+  return [&out](const toml::node& node) -> Status {
+    const auto value = node.value_exact<std::string>();
+    if (!value) return fail(Code::invalid, R"(an address in quotes is expected, as in "127.0.0.1:8780")");
+    auto endpoint = parse_endpoint(*value);
+    if (!endpoint) return fail(std::move(endpoint.error()));
+    out = *endpoint;
+    return {};
+  };
+}
+
+template <class Int>
+Setter number(Int& out, std::int64_t min, std::int64_t max) {
+  return [&out, min, max](const toml::node& node) -> Status {
+    const auto value = node.value_exact<std::int64_t>();
+    if (!value || *value < min || *value > max) {
+      return fail(Code::invalid, fmt::format("a whole number from {} to {} is expected", min, max));
+    }
+    out = static_cast<Int>(*value);
+    return {};
+  };
+}
+
+Setter texts(std::vector<std::string>& out) {
+  return [&out](const toml::node& node) -> Status {
+    const auto* array = node.as_array();
+    std::vector<std::string> values;
+    if (array != nullptr) {
+      for (const auto& element : *array) {
+        if (const auto value = element.value_exact<std::string>()) values.push_back(*value);
+      }
+    }
+    if (array == nullptr || values.size() != array->size()) {
+      return fail(Code::invalid, R"(a list of texts is expected, as in ["farm.example"])");
+    }
+    out = std::move(values);
+    return {};
+  };
+}
+
+std::map<std::string, Setter> settings(Config& config) {
+  return {
+      {"data", path(config.data)},
+      {"http.listen", address(config.http)},
+      {"http.names", texts(config.http_names)},
+      {"mqtt.listen", address(config.mqtt)},
+      {"mqtt.broker",
+       [&config](const toml::node& node) -> Status {
+         config.embedded_broker = false;
+         return address(config.mqtt)(node);
+       }},
+      {"mqtt.username", text(config.mqtt_username)},
+      {"mqtt.password_file", path(config.mqtt_password_file)},
+      {"farm.grace_s", number(config.grace_s, 1, 86'400)},
+      {"farm.max_failures", number(config.max_failures, 1, 100)},
+      {"farm.min_free_mib", number(config.min_free_mib, 1, 1'000'000'000)},
+  };
+}
+
+}  // namespace
+
+Status read_file(const std::filesystem::path& file, Config& config) {
+  const auto known = settings(config);
+  const auto wrong = [&](const toml::source_region& where, const std::string& message) {
+    return fail(Code::invalid, fmt::format("{}:{}: {}", file.string(), where.begin.line, message));
+  };
+  toml::table table;
+  try {
+    table = toml::parse_file(file.string());
+  } catch (const toml::parse_error& error) {
+    return wrong(error.source(), std::string(error.description()));
+  }
+  const auto set = [&](const std::string& key, const toml::node& node) -> Status {
+    const auto setter = known.find(key);
+    if (setter == known.end()) {
+      std::string names;
+      for (const auto& [name, ignored] : known) names += (names.empty() ? "" : ", ") + name;
+      return wrong(node.source(), fmt::format("no setting is called '{}'; there are: {}", key, names));
+    }
+    if (auto done = setter->second(node); !done) {
+      return wrong(node.source(), fmt::format("{}: {}", key, done.error().message));
+    }
+    return {};
+  };
+  for (const auto& [key, node] : table) {
+    const std::string name(key.str());
+    if (const auto* section = node.as_table()) {
+      for (const auto& [inner, value] : *section) {
+        if (auto done = set(name + "." + std::string(inner.str()), value); !done) return done;
+      }
+    } else if (auto done = set(name, node); !done) {
+      return done;
+    }
+  }
+  return {};
+}
+
+Result<Config> read_command_line(int argc, char** argv) {
+  CLI::App app("kiln-controller: schedules frames, keeps the farm's truth, serves its page and API");
+  std::string file;
+  std::string data;
+  std::string http;
+  std::string mqtt;
+  std::string broker;
+  app.add_option("--config", file, "Settings file (TOML); flags win over it");
+  app.add_option("--data", data, "Folder of the database, job files and frames");
+  app.add_option("--http", http, "Address of the page and API [127.0.0.1:8780]");
+  app.add_option("--mqtt", mqtt, "Address of the embedded broker [127.0.0.1:8783]");
+  app.add_option("--broker", broker, "Use the broker at host:port instead of starting one");
+  app.set_version_flag("--version", std::string(version));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) std::exit(app.exit(error));  // --help, --version
+    return fail(Code::invalid, fmt::format("{}; see kiln-controller --help", error.what()));
+  }
+
+  Config config;
+  config.data = default_data();
+  if (!file.empty()) {
+    if (auto read = read_file(file, config); !read) return fail(std::move(read.error()));
+  }
+  if (!data.empty()) config.data = data;
+  const auto endpoint = [](const std::string& flag, const std::string& value, Endpoint& out) -> Status {
+    if (value.empty()) return {};
+    auto parsed = parse_endpoint(value);
+    if (!parsed) return fail(std::move(parsed.error()).with(flag));
+    out = *parsed;
+    return {};
+  };
+  if (auto set = endpoint("--http", http, config.http); !set) return fail(std::move(set.error()));
+  if (auto set = endpoint("--mqtt", mqtt, config.mqtt); !set) return fail(std::move(set.error()));
+  if (auto set = endpoint("--broker", broker, config.mqtt); !set) return fail(std::move(set.error()));
+  if (!broker.empty()) config.embedded_broker = false;
+  return config;
+}
+
+}  // namespace kiln::controller

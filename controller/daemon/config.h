@@ -1,0 +1,43 @@
+// kiln-controller's settings: the defaults, then the file, then the flags.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace kiln::controller {
+
+struct Endpoint {
+  std::string host;
+  std::uint16_t port = 0;
+  [[nodiscard]] std::string str() const;  // IPv6 in brackets
+};
+
+// "127.0.0.1:8780", "[::1]:8780", ":8780" (every address). Errors: invalid, saying what would be right.
+Result<Endpoint> parse_endpoint(const std::string& text);
+
+struct Config {
+  std::filesystem::path data;
+  Endpoint http{"127.0.0.1", 8780};
+  std::vector<std::string> http_names;
+  Endpoint mqtt{"127.0.0.1", 8783};  // where the embedded broker listens…
+  bool embedded_broker = true;       // …or, when false, where somebody else's broker is
+  std::string mqtt_username;
+  std::filesystem::path mqtt_password_file;
+  std::uint32_t grace_s = 60;
+  std::uint32_t max_failures = 3;
+  std::uint64_t min_free_mib = 1024;
+};
+
+// Reads a settings file over `config`. Errors: invalid with file, line, what is wrong and what would be right;
+// an unknown key is an error too, since it is most often a misspelt one.
+Status read_file(const std::filesystem::path& file, Config& config);
+
+// The command line, which may name a settings file. Prints help or version and exits for those flags.
+// Errors: as read_file, and those of the flags.
+Result<Config> read_command_line(int argc, char** argv);
+
+}  // namespace kiln::controller

@@ -1,0 +1,67 @@
+#include "fleet/inbound.h"
+
+#include <fmt/core.h>
+
+#include "topics/topics.h"
+
+namespace kiln::fleet {
+
+namespace {
+
+using scheduler::Event;
+
+Result<Inbound> read_node(const topics::NodeTopic& topic, std::string_view payload, bool retained) {
+  using topics::NodeLeaf;
+  const NodeId& node = topic.node;
+  const auto meaning = [](auto make) { return [make](auto&& value) -> Inbound { return make(std::move(value)); }; };
+  switch (topic.leaf) {
+    case NodeLeaf::status:
+      return payloads::decode_node_status(payload).map(
+          meaning([&](auto status) { return Event(scheduler::NodeStatusSeen{node, status, retained}); }));
+    case NodeLeaf::info:
+      return payloads::decode_node_info(payload).map(
+          meaning([&](auto info) { return Event(scheduler::NodeInfoSeen{node, std::move(info), retained}); }));
+    case NodeLeaf::tasks:
+      return payloads::decode_node_tasks(payload).map(
+          meaning([&](auto tasks) { return Event(scheduler::NodeTasksSeen{node, std::move(tasks), retained}); }));
+    case NodeLeaf::ack:
+      if (retained) return Nothing{};
+      return payloads::decode_ack(payload).map(
+          meaning([&](auto ack) { return Event(scheduler::NodeAckSeen{node, std::move(ack)}); }));
+    case NodeLeaf::event:
+      if (retained) return Nothing{};
+      return payloads::decode_node_event(payload).map(
+          meaning([&](auto event) { return NodeEventSeen{node, std::move(event)}; }));
+    case NodeLeaf::gpu_telemetry:
+      return payloads::decode_gpu_telemetry(payload).map(
+          meaning([&](auto telemetry) { return GpuSeen{node, topic.gpu, telemetry}; }));
+    case NodeLeaf::host:
+      return payloads::decode_host_telemetry(payload).map(
+          meaning([&](auto telemetry) { return HostSeen{node, telemetry}; }));
+    case NodeLeaf::progress:
+    case NodeLeaf::gpu_temp_c:
+    case NodeLeaf::cpu_temp_c: return Nothing{};
+  }
+  return Nothing{};
+}
+
+}  // namespace
+
+Result<Inbound> read(std::string_view topic, std::string_view payload, bool retained) {
+  const auto located = [&](Error error) { return fail(std::move(error).with(topic)); };
+  if (const auto node = topics::parse_node_topic(topic)) {
+    if (payload.empty()) return Nothing{};  // a retained topic was cleared
+    auto inbound = read_node(*node, payload, retained);
+    if (!inbound) return located(std::move(inbound.error()));
+    return inbound;
+  }
+  if (auto request = topics::parse_request_topic(topic)) {
+    if (retained) return Nothing{};  // rule 9: nobody retains a request
+    auto decoded = payloads::decode_request(payload);
+    if (!decoded) return located(std::move(decoded.error()));
+    return RequestSeen{std::move(request->user), std::move(request->verb), std::move(*decoded)};
+  }
+  return located(Error{Code::invalid, "a topic that nobody of this farm publishes"});
+}
+
+}  // namespace kiln::fleet
