@@ -23,7 +23,8 @@ using CJson = std::unique_ptr<cJSON, CJsonDelete>;
 // Bounds depth and count before anything is allocated, and refuses bytes that are no UTF-8 or are NUL.
 Status scan(std::string_view text, const JsonLimits& limits) {
   if (text.size() > limits.bytes) {
-    return fail(Code::too_large, fmt::format("{} bytes of JSON; at most {} are read here", text.size(), limits.bytes));
+    return fail(Code::too_large,
+                fmt::format("{} bytes of JSON; at most {} are read here", text.size(), limits.bytes));
   }
   std::size_t depth = 0;
   std::size_t values = 1;
@@ -43,7 +44,8 @@ Status scan(std::string_view text, const JsonLimits& limits) {
       }
       if (c == '"') in_string = false;
       if (static_cast<unsigned char>(c) < 0x20) {
-        return fail(Code::invalid, fmt::format("byte {}: a control character in a string must be escaped", i));
+        return fail(Code::invalid,
+                    fmt::format("byte {}: a control character in a string must be escaped", i));
       }
     } else if (c == '"') {
       in_string = true;
@@ -94,7 +96,8 @@ Result<Json> from_cjson(const cJSON& item) {
 
 std::string number_text(double value) {
   if (!std::isfinite(value)) return "null";
-  const bool is_whole = value == std::floor(value) && std::abs(value) <= static_cast<double>(JsonReader::max_exact);
+  const bool is_whole =
+      value == std::floor(value) && std::abs(value) <= static_cast<double>(JsonReader::max_exact);
   return is_whole ? fmt::format("{}", static_cast<std::int64_t>(value)) : fmt::format("{}", value);
 }
 
@@ -142,13 +145,18 @@ Result<Json> Json::parse(std::string_view text, const JsonLimits& limits) {
   return from_cjson(*root);
 }
 
-std::string Json::dump() const { return print(*this, false); }
-std::string Json::dump_pretty() const { return print(*this, true); }
+std::string Json::dump() const {
+  return print(*this, false);
+}
+std::string Json::dump_pretty() const {
+  return print(*this, true);
+}
 
 const Json* Json::find(std::string_view key) const {
   const auto* object = as_object();
   if (object == nullptr) return nullptr;
-  const auto found = std::find_if(object->begin(), object->end(), [&](const Member& m) { return m.first == key; });
+  const auto found =
+      std::find_if(object->begin(), object->end(), [&](const Member& m) { return m.first == key; });
   return found == object->end() ? nullptr : &found->second;
 }
 
@@ -169,10 +177,13 @@ Json& Json::push(Json value) {
 }
 
 JsonReader::JsonReader(const Json& json, std::string_view what) : json_(json), what_(what) {
-  if (json.as_object() == nullptr) error_ = Error{Code::invalid, fmt::format("{}: a JSON object is expected", what_)};
+  if (json.as_object() == nullptr)
+    error_ = Error{Code::invalid, fmt::format("{}: a JSON object is expected", what_)};
 }
 
-std::string JsonReader::path(std::string_view key) const { return fmt::format("{}.{}", what_, key); }
+std::string JsonReader::path(std::string_view key) const {
+  return fmt::format("{}.{}", what_, key);
+}
 
 void JsonReader::reject(std::string_view key, std::string_view message) {
   if (!error_) error_ = Error{Code::invalid, fmt::format("{}: {}", path(key), message)};
@@ -180,6 +191,10 @@ void JsonReader::reject(std::string_view key, std::string_view message) {
 
 void JsonReader::reject(std::string_view key, const Error& error) {
   if (!error_) error_ = Error{error.code, fmt::format("{}: {}", path(key), error.message)};
+}
+
+void JsonReader::adopt(const Error& error) {
+  if (!error_) error_ = error;
 }
 
 const Json* JsonReader::member(std::string_view key, bool is_required) {
@@ -212,7 +227,8 @@ const Json::Array* JsonReader::array(std::string_view key, std::size_t max_items
 
 template <class Int>
 void JsonReader::integer(std::string_view key, bool is_required, Int& out, Int min, Int max) {
-  const Json* found = typed(key, is_required, "a number", [](const Json& j) { return j.as_number() != nullptr; });
+  const Json* found =
+      typed(key, is_required, "a number", [](const Json& j) { return j.as_number() != nullptr; });
   if (found == nullptr) return;
   const double value = *found->as_number();
   if (value != std::floor(value) || value < static_cast<double>(min) || value > static_cast<double>(max)) {
@@ -223,9 +239,15 @@ void JsonReader::integer(std::string_view key, bool is_required, Int& out, Int m
 }
 
 namespace {
-bool is_string(const Json& json) { return json.as_string() != nullptr; }
-bool is_bool(const Json& json) { return json.as_bool() != nullptr; }
-bool is_number(const Json& json) { return json.as_number() != nullptr; }
+bool is_string(const Json& json) {
+  return json.as_string() != nullptr;
+}
+bool is_bool(const Json& json) {
+  return json.as_bool() != nullptr;
+}
+bool is_number(const Json& json) {
+  return json.as_number() != nullptr;
+}
 constexpr auto max_signed = static_cast<std::int64_t>(JsonReader::max_exact);
 }  // namespace
 
@@ -247,7 +269,9 @@ void JsonReader::required(std::string_view key, std::uint64_t& out, std::uint64_
 void JsonReader::required(std::string_view key, std::uint32_t& out, std::uint32_t max) {
   integer<std::uint32_t>(key, true, out, 0, max);
 }
-void JsonReader::required(std::string_view key, int& out, int min, int max) { integer(key, true, out, min, max); }
+void JsonReader::required(std::string_view key, int& out, int min, int max) {
+  integer(key, true, out, min, max);
+}
 void JsonReader::required(std::string_view key, std::int64_t& out) {
   integer(key, true, out, -max_signed, max_signed);
 }
@@ -256,7 +280,8 @@ void JsonReader::optional(std::string_view key, std::string& out, std::size_t ma
   const Json* found = typed(key, false, "a string", is_string);
   if (found == nullptr) return;
   const auto& text = *found->as_string();
-  if (text.size() > max_bytes) return reject(key, fmt::format("{} bytes; at most {}", text.size(), max_bytes));
+  if (text.size() > max_bytes)
+    return reject(key, fmt::format("{} bytes; at most {}", text.size(), max_bytes));
   out = text;
 }
 void JsonReader::optional(std::string_view key, bool& out) {
@@ -274,7 +299,9 @@ void JsonReader::optional(std::string_view key, std::uint64_t& out, std::uint64_
 void JsonReader::optional(std::string_view key, std::uint32_t& out, std::uint32_t max) {
   integer<std::uint32_t>(key, false, out, 0, max);
 }
-void JsonReader::optional(std::string_view key, int& out, int min, int max) { integer(key, false, out, min, max); }
+void JsonReader::optional(std::string_view key, int& out, int min, int max) {
+  integer(key, false, out, min, max);
+}
 void JsonReader::optional(std::string_view key, std::int64_t& out) {
   integer(key, false, out, -max_signed, max_signed);
 }

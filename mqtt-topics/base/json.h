@@ -106,6 +106,10 @@ class JsonReader {
   void reject(std::string_view key, std::string_view message);
   // Takes over another decoder's error as this one's, at that key.
   void reject(std::string_view key, const Error& error);
+  // Takes over the error of a reader that was given path() as its `what`.
+  void adopt(const Error& error);
+  // `<what>.<key>`: what a reader of the object there is to be called.
+  [[nodiscard]] std::string path(std::string_view key) const;
 
   [[nodiscard]] bool ok() const { return !error_; }
   template <class T>
@@ -117,7 +121,6 @@ class JsonReader {
   static constexpr std::uint64_t max_exact = 1ULL << 53;  // a double's integers
 
  private:
-  std::string path(std::string_view key) const;
   const Json* typed(std::string_view key, bool is_required, std::string_view wanted,
                     bool (*is_type)(const Json&));
   template <class Int>

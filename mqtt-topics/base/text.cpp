@@ -53,7 +53,9 @@ bool is_one_line(std::string_view text) {
 std::string_view clip(std::string_view text, std::size_t max_bytes) {
   if (text.size() <= max_bytes) return text;
   std::size_t end = max_bytes;
-  const auto continues = [&](std::size_t i) { return (static_cast<unsigned char>(text[i]) & 0xc0U) == 0x80U; };
+  const auto continues = [&](std::size_t i) {
+    return (static_cast<unsigned char>(text[i]) & 0xc0U) == 0x80U;
+  };
   while (end > 0 && continues(end)) --end;
   return text.substr(0, end);
 }
