@@ -12,6 +12,9 @@ namespace kiln::topics {
 
 inline constexpr std::string_view prefix = "kiln/v1";
 
+// GPUs of a node are numbered 0 to this: a node cannot make its readers keep state for numbers without end.
+inline constexpr std::uint32_t max_gpu_index = 63;
+
 std::string controller_status();
 std::string controller_summary();
 
@@ -33,6 +36,7 @@ std::string job_status(const JobId&);
 std::string job_progress(const JobId&);  // plain number
 std::string job_event(const JobId&);
 
+// user and verb are ids (is_id); anything else is a bug.
 std::string request(std::string_view user, std::string_view verb);
 std::string response(std::string_view user, std::string_view verb);
 
@@ -44,7 +48,18 @@ std::string all_requests_filter();  // kiln/v1/request/+/+
 
 // ---- parsing -------------------------------------------------------------------------------------------
 
-enum class NodeLeaf { status, info, tasks, progress, host, event, ack, gpu_telemetry, gpu_temp_c, cpu_temp_c };
+enum class NodeLeaf {
+  status,
+  info,
+  tasks,
+  progress,
+  host,
+  event,
+  ack,
+  gpu_telemetry,
+  gpu_temp_c,
+  cpu_temp_c
+};
 
 struct NodeTopic {
   NodeId node;
