@@ -16,8 +16,9 @@ namespace kiln::payloads {
 class FrameSet {
  public:
   // Errors: invalid, naming the part that is wrong and what would be right ("10-1 runs backwards: write
-  // 1-10"; "'a-b' is no frame range: write 1-24, 7 or 1-100x10"); too_large over max_frames or over
-  // max_text bytes. Frames lie in Blender's own range, -1048574 to 1048574 (MINAFRAME, MAXFRAME).
+  // 1-10"; "'a-b' is no frame range: write 1-24, 7 or 1-100x10"); too_large over max_frames, or over
+  // max_text bytes as typed or as str() would have it. Spaces around a part are allowed. Frames lie in
+  // Blender's own range, -1048574 to 1048574 (MINAFRAME, MAXFRAME).
   static Result<FrameSet> parse(std::string_view text);
   static FrameSet of(std::int32_t frame);
 
@@ -32,6 +33,7 @@ class FrameSet {
 
   friend bool operator==(const FrameSet&, const FrameSet&) = default;
 
+  static constexpr std::int32_t max_frame = 1'048'574;  // Blender's MAXFRAME; MINAFRAME is its negative
   static constexpr std::size_t max_frames = 1'000'000;
   static constexpr std::size_t max_text = 8 * 1024;  // leaves room for the rest of a 16 KiB message
 
@@ -43,7 +45,7 @@ class FrameSet {
     std::size_t before = 0;  // frames in the runs before this one
     friend bool operator==(const Run&, const Run&) = default;
   };
-  void append(std::int32_t first, std::uint32_t count, std::int32_t step);
+  class Builder;  // makes the one form that a sequence of frames has, so that equal sets compare equal
 
   std::vector<Run> runs_;
   std::size_t size_ = 0;

@@ -15,9 +15,14 @@ namespace kiln::payloads {
 
 inline constexpr std::size_t max_manifest_files = 100'000;
 inline constexpr std::size_t max_manifest_bytes = 64ULL * 1024 * 1024;
+inline constexpr std::size_t max_chunk = 1000;  // frames of one task
+inline constexpr std::size_t max_result_files =
+    4096;                                        // of one attempt: a frame may have several views or passes
+inline constexpr std::size_t max_warnings = 20;  // of one attempt
+inline constexpr std::size_t max_result_bytes = 1024 * 1024;  // of one ResultReport
 
 // True for a relative path that stays in its tree: no leading '/', no empty, '.' or '..' segment, no NUL,
-// backslash or control character, valid UTF-8, at most 1024 bytes.
+// backslash or control character, valid UTF-8, at most 1024 bytes, at most 255 a segment.
 bool is_safe_path(std::string_view path);
 
 // One file of a job.
@@ -36,8 +41,10 @@ struct PathMapping {
   friend bool operator==(const PathMapping&, const PathMapping&) = default;
 };
 
-// The files of a job. Its canonical text (encode: files sorted by path) is itself a blob, whose digest is the
-// scene's identity: two jobs with the same manifest share cache and warm renderer.
+// The files of a job. Its canonical text (encode: files sorted by path, mappings by `from`) is itself a blob,
+// whose digest is the scene's identity: two jobs with the same manifest share cache and warm renderer. A
+// decoder refuses a path that stands twice or is the folder of another, and a mapping to what the manifest
+// does not hold.
 struct Manifest {
   std::vector<ManifestFile> files;
   std::vector<PathMapping> mappings;
@@ -46,12 +53,12 @@ struct Manifest {
 
 // POST /api/v1/jobs, and the body of an MQTT job-submit.
 struct JobSubmission {
-  std::string name;                    // "" = the scene's file name
-  std::string type = "blender";        // "blender" | "noop"
-  std::string frames;                  // "1-24"
-  std::uint32_t chunk = 1;             // frames a task, 1 to 1000
-  int priority = 50;                   // 0 to 100
-  bool paused = false;                 // submit without starting
+  std::string name;              // "" = the scene's file name
+  std::string type = "blender";  // "blender" | "noop"
+  std::string frames;            // "1-24"
+  std::uint32_t chunk = 1;       // frames a task, 1 to 1000
+  int priority = 50;             // 0 to 100
+  bool paused = false;           // submit without starting
   Manifest manifest;
   RenderOptions options;
   friend bool operator==(const JobSubmission&, const JobSubmission&) = default;
@@ -60,7 +67,7 @@ struct JobSubmission {
 // One rendered frame of a result.
 struct ResultFile {
   std::int32_t frame = 0;
-  std::string path;    // below the job's output folder, as the scene's own output path gives it
+  std::string path;  // below the job's output folder, as the scene's own output path gives it
   std::string digest;
   std::uint64_t size = 0;
   std::uint32_t width = 0;

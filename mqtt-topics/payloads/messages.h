@@ -17,10 +17,17 @@
 
 namespace kiln::payloads {
 
-inline constexpr std::size_t max_slots = 64;        // slots of one node
-inline constexpr std::size_t max_gpus = 16;         // GPUs of one node
-inline constexpr std::size_t max_renderers = 32;    // renderers named in one info
-inline constexpr std::size_t max_tasks_listed = 96; // entries in one nodes/<id>/tasks: fits 16 KiB
+inline constexpr std::size_t max_slots = 64;         // slots of one node
+inline constexpr std::size_t max_gpus = 16;          // GPUs of one node
+inline constexpr std::uint32_t max_gpu_index = 63;   // as in the topic gpus/<n>
+inline constexpr std::size_t max_renderers = 32;     // renderers named in one info
+inline constexpr std::size_t max_tasks_listed = 96;  // entries in one nodes/<id>/tasks: fits 16 KiB
+
+// Texts. An encoder cuts what is meant for people (names, messages) to these; a decoder refuses more.
+inline constexpr std::size_t max_message_bytes = 16 * 1024;  // of one MQTT payload (protocol.md)
+inline constexpr std::size_t max_cid_bytes = 64;
+inline constexpr std::size_t max_name_bytes = 200;   // a job's, node's, device's or version's name
+inline constexpr std::size_t max_text_bytes = 1000;  // a sentence: message, error
 
 // ---- controller/... ---------------------------------------------------------------------------------
 
@@ -102,7 +109,8 @@ struct HeldTask {
   friend bool operator==(const HeldTask&, const HeldTask&) = default;
 };
 
-// nodes/<id>/tasks: the heartbeat, and the whole inventory
+// nodes/<id>/tasks: the heartbeat, and the whole inventory. Of more than max_tasks_listed the first are
+// written: list what runs first. `warm` is a hint and is left out where it would not fit.
 struct NodeTasks {
   std::uint64_t sid = 0;
   std::uint64_t seq = 0;  // orders messages within a sid
@@ -114,7 +122,7 @@ struct NodeTasks {
 // nodes/<id>/gpus/<n>/telemetry: at most 150 bytes, so that MQTT Explorer keeps 100 points of it
 struct GpuTelemetry {
   std::optional<double> temp_c, util_pct, power_w, mem_mib, fan_pct;  // absent: the driver does not say
-  std::int64_t ts = 0;                                                 // unix seconds
+  std::int64_t ts = 0;                                                // unix seconds
   friend bool operator==(const GpuTelemetry&, const GpuTelemetry&) = default;
 };
 
@@ -268,6 +276,8 @@ Result<NodeEvent> decode_node_event(std::string_view text);
 Result<Ack> decode_ack(std::string_view text);
 // A command whose op is unknown decodes to UnknownCommand; one without a usable cid is an error.
 Result<Command> decode_command(std::string_view text);
+// The cid of a command or request that did not decode, so that it can be answered; "" when it has none.
+std::string peek_cid(std::string_view text);
 Result<JobStatus> decode_job_status(std::string_view text);
 Result<JobEvent> decode_job_event(std::string_view text);
 Result<Request> decode_request(std::string_view text);

@@ -1,0 +1,142 @@
+// Commands and their answers.
+#include "payloads/codec.h"
+#include "payloads/http_bodies.h"
+#include "payloads/messages.h"
+
+namespace kiln::payloads {
+
+namespace {
+
+constexpr std::size_t max_op_bytes = 32;
+
+template <class... Ts>
+struct Overloaded : Ts... {
+  using Ts::operator()...;
+};
+template <class... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;
+
+void read_attempt(JsonReader& in, std::uint32_t& out) {
+  in.required("attempt", out);
+  if (in.ok() && out == 0) in.reject("attempt", "attempts count from 1");
+}
+
+void read_run(JsonReader& in, RunTask& out) {
+  std::string frames;
+  read_task_id(in, "task", out.task);
+  read_attempt(in, out.attempt);
+  in.required("renderer", out.renderer);
+  in.required("frames", frames, FrameSet::max_text);
+  if (!in.ok()) return;
+  if (!is_id(out.renderer)) return in.reject("renderer", "a renderer's name is expected: blender, noop");
+  const bool renders_nothing = out.renderer == "noop";
+  read_digest(in, "manifest", out.manifest, renders_nothing);
+  read_options(in, out.options);
+  if (in.ok() && !renders_nothing && out.options.scene_file.empty())
+    in.reject("options.scene_file", "missing");
+  auto parsed = FrameSet::parse(frames);
+  if (!parsed) return in.reject("frames", parsed.error());
+  out.frames = std::move(*parsed);
+}
+
+void read_cancel(JsonReader& in, CancelTask& out) {
+  read_task_id(in, "task", out.task);
+  read_attempt(in, out.attempt);
+}
+
+}  // namespace
+
+Json to_json(const RenderOptions& options) {
+  Json json{Json::Object()};
+  set_some(json, "scene_file", options.scene_file);
+  set_some(json, "format", options.format);
+  if (options.autoexec) json.set("autoexec", true);
+  return json;
+}
+
+void read_options(JsonReader& in, RenderOptions& out) {
+  read_object(in, "options", false, out, [](JsonReader& item, RenderOptions& read) {
+    item.optional("scene_file", read.scene_file);
+    item.optional("format", read.format, max_name_bytes);
+    item.optional("autoexec", read.autoexec);
+    if (item.ok() && !read.scene_file.empty() && !is_safe_path(read.scene_file)) {
+      item.reject("scene_file", "a path inside the manifest is expected, as in scenes/shot.blend");
+    }
+    const bool is_format =
+        read.format.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == std::string::npos;
+    if (item.ok() && !is_format)
+      item.reject("format", "a Blender image format is expected, as in PNG or OPEN_EXR");
+  });
+}
+
+std::string encode(const Command& command) {
+  Json json{Json::Object()};
+  const auto op = [&](std::string_view name) {
+    json.set("op", name);
+    json.set("cid", command.cid);
+    json.set("epoch", command.epoch);
+  };
+  std::visit(Overloaded{
+                 [&](const RunTask& run) {
+                   op("run");
+                   json.set("task", run.task.str());
+                   json.set("attempt", run.attempt);
+                   json.set("renderer", run.renderer);
+                   set_some(json, "manifest", run.manifest);
+                   json.set("frames", run.frames.str());
+                   if (run.options != RenderOptions{}) json.set("options", to_json(run.options));
+                 },
+                 [&](const CancelTask& cancel) {
+                   op("cancel");
+                   json.set("task", cancel.task.str());
+                   json.set("attempt", cancel.attempt);
+                 },
+                 [&](const Drain&) { op("drain"); },
+                 [&](const Resume&) { op("resume"); },
+                 [&](const Rebirth&) { op("rebirth"); },
+                 [&](const UnknownCommand& unknown) { op(unknown.op); },
+             },
+             command.op);
+  return json.dump();
+}
+
+Result<Command> decode_command(std::string_view text) {
+  return decode_text<Command>(text, "command", [](JsonReader& in, Command& out) {
+    std::string op;
+    read_cid(in, out.cid);
+    in.required("epoch", out.epoch);
+    in.required("op", op, max_op_bytes);
+    if (!in.ok()) return;
+    if (op == "run") {
+      read_run(in, out.op.emplace<RunTask>());
+    } else if (op == "cancel") {
+      read_cancel(in, out.op.emplace<CancelTask>());
+    } else if (op == "drain") {
+      out.op = Drain{};
+    } else if (op == "resume") {
+      out.op = Resume{};
+    } else if (op == "rebirth") {
+      out.op = Rebirth{};
+    } else {
+      out.op = UnknownCommand{op};
+    }
+  });
+}
+
+std::string encode(const Ack& ack) {
+  Json json = Json::object({{"cid", ack.cid}, {"ok", ack.ok}});
+  set_some(json, "code", ack.code);
+  set_some(json, "message", sentence(ack.message));
+  return json.dump();
+}
+
+Result<Ack> decode_ack(std::string_view text) {
+  return decode_text<Ack>(text, "ack", [](JsonReader& in, Ack& out) {
+    read_cid(in, out.cid);
+    in.required("ok", out.ok);
+    in.optional("code", out.code, max_name_bytes);
+    in.optional("message", out.message, max_text_bytes);
+  });
+}
+
+}  // namespace kiln::payloads

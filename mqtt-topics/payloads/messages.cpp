@@ -1,0 +1,451 @@
+#include "payloads/messages.h"
+
+#include <algorithm>
+
+#include "payloads/codec.h"
+#include "payloads/http_bodies.h"
+
+namespace kiln::payloads {
+
+// ---- what codec.h promises ------------------------------------------------------------------------------
+
+namespace {
+
+bool is_cid(std::string_view text) {
+  return !text.empty() && text.size() <= max_cid_bytes &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < '\x7f'; });
+}
+
+}  // namespace
+
+void read_task_id(JsonReader& in, std::string_view key, TaskId& out) {
+  std::string text;
+  in.required(key, text);
+  if (!in.ok()) return;
+  auto id = TaskId::parse(text);
+  if (!id) return in.reject(key, id.error());
+  out = std::move(*id);
+}
+
+void read_cid(JsonReader& in, std::string& out) {
+  in.required("cid", out);
+  if (in.ok() && !is_cid(out)) {
+    in.reject("cid", fmt::format("1 to {} printable characters without spaces are expected", max_cid_bytes));
+  }
+}
+
+void read_digest(JsonReader& in, std::string_view key, std::string& out, bool may_be_empty) {
+  may_be_empty ? in.optional(key, out) : in.required(key, out);
+  if (in.ok() && !is_digest(out) && !(may_be_empty && out.empty())) {
+    in.reject(key, "'sha256:' and 64 lower-case hex digits are expected");
+  }
+}
+
+void read_name(JsonReader& in, std::string_view key, std::string& out) {
+  in.optional(key, out, max_name_bytes);
+  if (in.ok() && !is_one_line(out)) in.reject(key, "one line without control characters is expected");
+}
+
+void read_amount(JsonReader& in, std::string_view key, double& out) {
+  in.optional(key, out);
+  if (in.ok() && out < 0) in.reject(key, fmt::format("{} is below 0", out));
+}
+void read_amount(JsonReader& in, std::string_view key, std::optional<double>& out) {
+  in.optional(key, out);
+  if (in.ok() && out && *out < 0) in.reject(key, fmt::format("{} is below 0", *out));
+}
+
+void read_percent(JsonReader& in, double& out) {
+  in.optional("percent", out);
+  if (in.ok() && (out < 0 || out > 100)) in.reject("percent", fmt::format("{} is not from 0 to 100", out));
+}
+
+// ---- controller -----------------------------------------------------------------------------------------
+
+std::string encode(const ControllerStatus& status) {
+  Json json = Json::object({{"state", status.online ? "online" : "offline"}, {"epoch", status.epoch}});
+  set_some(json, "version", name_text(status.version));
+  set_some(json, "url", status.url);
+  return json.dump();
+}
+
+Result<ControllerStatus> decode_controller_status(std::string_view text) {
+  return decode_text<ControllerStatus>(text, "controller status", [](JsonReader& in, ControllerStatus& out) {
+    std::string state;
+    in.required("state", state);
+    in.required("epoch", out.epoch);
+    read_name(in, "version", out.version);
+    in.optional("url", out.url);
+    out.online = state == "online";
+    if (!out.online && state != "offline") in.reject("state", "online or offline is expected");
+  });
+}
+
+Json to_json(const ControllerSummary& summary) {
+  return Json::object({{"nodes_online", summary.nodes_online},
+                       {"nodes_pending", summary.nodes_pending},
+                       {"slots", summary.slots},
+                       {"slots_busy", summary.slots_busy},
+                       {"tasks_queued", summary.tasks_queued},
+                       {"tasks_running", summary.tasks_running},
+                       {"tasks_failed", summary.tasks_failed},
+                       {"jobs_active", summary.jobs_active}});
+}
+std::string encode(const ControllerSummary& summary) {
+  return to_json(summary).dump();
+}
+
+Result<ControllerSummary> decode_controller_summary(std::string_view text) {
+  return decode_text<ControllerSummary>(text, "controller summary",
+                                        [](JsonReader& in, ControllerSummary& out) {
+                                          in.required("nodes_online", out.nodes_online);
+                                          in.optional("nodes_pending", out.nodes_pending);
+                                          in.required("slots", out.slots);
+                                          in.required("slots_busy", out.slots_busy);
+                                          in.required("tasks_queued", out.tasks_queued);
+                                          in.required("tasks_running", out.tasks_running);
+                                          in.required("tasks_failed", out.tasks_failed);
+                                          in.required("jobs_active", out.jobs_active);
+                                        });
+}
+
+// ---- nodes ----------------------------------------------------------------------------------------------
+
+std::string_view to_string(NodeState state) {
+  switch (state) {
+    case NodeState::online:
+      return "online";
+    case NodeState::draining:
+      return "draining";
+    case NodeState::offline:
+      return "offline";
+  }
+  return "offline";
+}
+
+std::string_view to_string(TaskPhase phase) {
+  switch (phase) {
+    case TaskPhase::queued:
+      return "queued";
+    case TaskPhase::fetching:
+      return "fetching";
+    case TaskPhase::rendering:
+      return "rendering";
+    case TaskPhase::delivering:
+      return "delivering";
+  }
+  return "queued";
+}
+
+std::string encode(const NodeStatus& status) {
+  return Json::object({{"state", to_string(status.state)}, {"sid", status.sid}}).dump();
+}
+
+Result<NodeStatus> decode_node_status(std::string_view text) {
+  return decode_text<NodeStatus>(text, "node status", [](JsonReader& in, NodeStatus& out) {
+    std::string state;
+    in.required("state", state);
+    in.required("sid", out.sid);
+    for (const auto known : {NodeState::online, NodeState::draining, NodeState::offline}) {
+      if (state == to_string(known)) {
+        out.state = known;
+        return;
+      }
+    }
+    in.reject("state", "online, draining or offline is expected");
+  });
+}
+
+Json to_json(const NodeInfo& info) {
+  Json renderers{Json::Array()};
+  for (const auto& renderer : info.renderers) {
+    renderers.push(
+        Json::object({{"name", name_text(renderer.name)}, {"version", name_text(renderer.version)}}));
+  }
+  Json gpus{Json::Array()};
+  for (const auto& gpu : info.gpus) {
+    Json json = Json::object(
+        {{"index", gpu.index}, {"name", name_text(gpu.name)}, {"vendor", name_text(gpu.vendor)}});
+    set_some(json, "uuid", name_text(gpu.uuid));
+    json.set("memory_mib", gpu.memory_mib);
+    set_some(json, "driver", name_text(gpu.driver));
+    gpus.push(std::move(json));
+  }
+  return Json::object({{"sid", info.sid},
+                       {"name", name_text(info.name)},
+                       {"os", name_text(info.os)},
+                       {"agent_version", name_text(info.agent_version)},
+                       {"cpu", name_text(info.cpu)},
+                       {"cores", info.cores},
+                       {"memory_mib", info.memory_mib},
+                       {"slots", info.slots},
+                       {"renderers", std::move(renderers)},
+                       {"gpus", std::move(gpus)}});
+}
+std::string encode(const NodeInfo& info) {
+  return to_json(info).dump();
+}
+
+Result<NodeInfo> decode_node_info(std::string_view text) {
+  return decode_text<NodeInfo>(text, "node info", [](JsonReader& in, NodeInfo& out) {
+    in.required("sid", out.sid);
+    read_name(in, "name", out.name);
+    read_name(in, "os", out.os);
+    read_name(in, "agent_version", out.agent_version);
+    read_name(in, "cpu", out.cpu);
+    in.optional("cores", out.cores);
+    in.optional("memory_mib", out.memory_mib);
+    in.required("slots", out.slots, max_slots);
+    read_items(in, "renderers", max_renderers, out.renderers, [](JsonReader& item, RendererInfo& renderer) {
+      item.member("name", true);
+      read_name(item, "name", renderer.name);
+      read_name(item, "version", renderer.version);
+    });
+    read_items(in, "gpus", max_gpus, out.gpus, [](JsonReader& item, GpuInfo& gpu) {
+      item.required("index", gpu.index, max_gpu_index);
+      read_name(item, "name", gpu.name);
+      read_name(item, "vendor", gpu.vendor);
+      read_name(item, "uuid", gpu.uuid);
+      item.optional("memory_mib", gpu.memory_mib);
+      read_name(item, "driver", gpu.driver);
+    });
+  });
+}
+
+Json to_json(const HeldTask& task) {
+  Json json =
+      Json::object({{"task", task.task.str()}, {"attempt", task.attempt}, {"state", to_string(task.phase)}});
+  if (task.slot >= 0) json.set("slot", task.slot);
+  json.set("frame", task.frame);
+  json.set("percent", tenths(task.percent));
+  set_some(json, "eta_s", tenths(task.eta_s));
+  return json;
+}
+
+std::string encode(const NodeTasks& tasks) {
+  Json run{Json::Array()};
+  const auto listed = std::min(tasks.run.size(), max_tasks_listed);
+  for (std::size_t i = 0; i < listed; ++i) run.push(to_json(tasks.run[i]));
+  Json json = Json::object({{"sid", tasks.sid}, {"seq", tasks.seq}, {"run", std::move(run)}});
+  if (tasks.warm.empty()) return json.dump();
+  Json with_warm = json;
+  Json warm{Json::Array()};
+  for (const auto& manifest : tasks.warm) warm.push(manifest);
+  with_warm.set("warm", std::move(warm));
+  auto text = with_warm.dump();
+  return text.size() <= max_message_bytes ? text : json.dump();
+}
+
+Result<NodeTasks> decode_node_tasks(std::string_view text) {
+  return decode_text<NodeTasks>(text, "node tasks", [](JsonReader& in, NodeTasks& out) {
+    in.required("sid", out.sid);
+    in.required("seq", out.seq);
+    in.member("run", true);
+    read_items(in, "run", max_tasks_listed, out.run, [](JsonReader& item, HeldTask& task) {
+      std::string state;
+      read_task_id(item, "task", task.task);
+      item.required("attempt", task.attempt);
+      item.required("state", state);
+      item.optional("slot", task.slot, -1, static_cast<int>(max_slots) - 1);
+      item.optional("frame", task.frame, -FrameSet::max_frame, FrameSet::max_frame);
+      read_percent(item, task.percent);
+      read_amount(item, "eta_s", task.eta_s);
+      for (const auto known :
+           {TaskPhase::queued, TaskPhase::fetching, TaskPhase::rendering, TaskPhase::delivering}) {
+        if (state == to_string(known)) {
+          task.phase = known;
+          return;
+        }
+      }
+      item.reject("state", "queued, fetching, rendering or delivering is expected");
+    });
+    constexpr std::size_t digest_bytes = 71;
+    read_strings(in, "warm", max_slots, digest_bytes, out.warm);
+    for (const auto& manifest : out.warm) {
+      if (!manifest.empty() && !is_digest(manifest))
+        in.reject("warm", "digests or empty strings are expected");
+    }
+  });
+}
+
+Json to_json(const GpuTelemetry& gpu) {
+  Json json{Json::Object()};
+  set_some(json, "temp_c", tenths(gpu.temp_c));
+  set_some(json, "util_pct", tenths(gpu.util_pct));
+  set_some(json, "power_w", tenths(gpu.power_w));
+  set_some(json, "mem_mib", tenths(gpu.mem_mib));
+  set_some(json, "fan_pct", tenths(gpu.fan_pct));
+  json.set("ts", gpu.ts);
+  return json;
+}
+std::string encode(const GpuTelemetry& gpu) {
+  return to_json(gpu).dump();
+}
+
+Result<GpuTelemetry> decode_gpu_telemetry(std::string_view text) {
+  return decode_text<GpuTelemetry>(text, "gpu telemetry", [](JsonReader& in, GpuTelemetry& out) {
+    in.optional("temp_c", out.temp_c);
+    read_amount(in, "util_pct", out.util_pct);
+    read_amount(in, "power_w", out.power_w);
+    read_amount(in, "mem_mib", out.mem_mib);
+    read_amount(in, "fan_pct", out.fan_pct);
+    in.required("ts", out.ts);
+  });
+}
+
+Json to_json(const HostTelemetry& host) {
+  Json json{Json::Object()};
+  set_some(json, "cpu_temp_c", tenths(host.cpu_temp_c));
+  json.set("cpu_pct", tenths(host.cpu_pct));
+  json.set("mem_used_mib", host.mem_used_mib);
+  json.set("mem_total_mib", host.mem_total_mib);
+  json.set("disk_free_mib", host.disk_free_mib);
+  json.set("disk_total_mib", host.disk_total_mib);
+  json.set("ts", host.ts);
+  return json;
+}
+std::string encode(const HostTelemetry& host) {
+  return to_json(host).dump();
+}
+
+Result<HostTelemetry> decode_host_telemetry(std::string_view text) {
+  return decode_text<HostTelemetry>(text, "host telemetry", [](JsonReader& in, HostTelemetry& out) {
+    in.optional("cpu_temp_c", out.cpu_temp_c);
+    read_amount(in, "cpu_pct", out.cpu_pct);
+    in.optional("mem_used_mib", out.mem_used_mib);
+    in.optional("mem_total_mib", out.mem_total_mib);
+    in.optional("disk_free_mib", out.disk_free_mib);
+    in.optional("disk_total_mib", out.disk_total_mib);
+    in.required("ts", out.ts);
+  });
+}
+
+std::string encode(const NodeEvent& event) {
+  Json json = Json::object({{"kind", event.kind}});
+  set_some(json, "message", sentence(event.message));
+  set_some(json, "task", event.task);
+  json.set("ts", event.ts);
+  return json.dump();
+}
+
+Result<NodeEvent> decode_node_event(std::string_view text) {
+  return decode_text<NodeEvent>(text, "node event", [](JsonReader& in, NodeEvent& out) {
+    in.required("kind", out.kind);
+    in.optional("message", out.message, max_text_bytes);
+    in.optional("task", out.task);
+    in.required("ts", out.ts);
+    if (in.ok() && !is_id(out.kind)) in.reject("kind", "1 to 32 of a-z, 0-9 and - are expected");
+    if (out.task.empty()) return;
+    if (auto task = TaskId::parse(out.task); !task) in.reject("task", task.error());
+  });
+}
+
+// ---- jobs -----------------------------------------------------------------------------------------------
+
+Json to_json(const TaskCounts& counts) {
+  return Json::object({{"queued", counts.queued},
+                       {"running", counts.running},
+                       {"done", counts.done},
+                       {"failed", counts.failed},
+                       {"cancelled", counts.cancelled}});
+}
+
+Json to_json(const JobStatus& status) {
+  Json json = Json::object({{"name", name_text(status.name)},
+                            {"state", status.state},
+                            {"priority", status.priority},
+                            {"tasks", to_json(status.tasks)},
+                            {"percent", tenths(status.percent)}});
+  set_some(json, "eta_s", tenths(status.eta_s));
+  return json;
+}
+std::string encode(const JobStatus& status) {
+  return to_json(status).dump();
+}
+
+Result<JobStatus> decode_job_status(std::string_view text) {
+  return decode_text<JobStatus>(text, "job status", [](JsonReader& in, JobStatus& out) {
+    read_name(in, "name", out.name);
+    in.required("state", out.state, max_name_bytes);
+    in.required("priority", out.priority, 0, 100);
+    read_percent(in, out.percent);
+    read_amount(in, "eta_s", out.eta_s);
+    read_object(in, "tasks", true, out.tasks, [](JsonReader& item, TaskCounts& count) {
+      item.required("queued", count.queued);
+      item.required("running", count.running);
+      item.required("done", count.done);
+      item.required("failed", count.failed);
+      item.required("cancelled", count.cancelled);
+    });
+  });
+}
+
+Json to_json(const JobEvent& event) {
+  Json json = Json::object({{"task", event.task.str()}, {"frames", event.frames}, {"state", event.state}});
+  json.set("attempt", event.attempt);
+  set_some(json, "node", event.node);
+  set_some(json, "seconds", tenths(event.seconds));
+  set_some(json, "message", sentence(event.message));
+  return json;
+}
+std::string encode(const JobEvent& event) {
+  return to_json(event).dump();
+}
+
+Result<JobEvent> decode_job_event(std::string_view text) {
+  return decode_text<JobEvent>(text, "job event", [](JsonReader& in, JobEvent& out) {
+    read_task_id(in, "task", out.task);
+    in.required("frames", out.frames, FrameSet::max_text);
+    in.required("state", out.state, max_name_bytes);
+    in.required("attempt", out.attempt);
+    in.optional("node", out.node);
+    read_amount(in, "seconds", out.seconds);
+    in.optional("message", out.message, max_text_bytes);
+    if (in.ok() && !out.node.empty() && !is_id(out.node)) in.reject("node", "a node's id is expected");
+  });
+}
+
+// ---- requests -------------------------------------------------------------------------------------------
+
+std::string encode(const Request& request) {
+  Json body = request.body;
+  if (body.find("cid") == nullptr) body.set("cid", request.cid);
+  return body.dump();
+}
+
+Result<Request> decode_request(std::string_view text) {
+  const auto json = Json::parse(text);
+  if (!json) return fail(Error(json.error()).with("request"));
+  return decode_object<Request>(*json, "request", [&](JsonReader& in, Request& out) {
+    read_cid(in, out.cid);
+    out.body = *json;
+  });
+}
+
+std::string encode(const Response& response) {
+  Json json = Json::object({{"cid", response.cid}, {"status", response.status}});
+  set_some(json, "error", sentence(response.error));
+  if (!response.data.is_null()) json.set("data", response.data);
+  return json.dump();
+}
+
+Result<Response> decode_response(std::string_view text) {
+  return decode_text<Response>(text, "response", [](JsonReader& in, Response& out) {
+    constexpr int lowest_status = 100;
+    constexpr int highest_status = 599;
+    read_cid(in, out.cid);
+    in.required("status", out.status, lowest_status, highest_status);
+    in.optional("error", out.error, max_text_bytes);
+    if (const Json* data = in.member("data", false)) out.data = *data;
+  });
+}
+
+std::string peek_cid(std::string_view text) {
+  const auto json = Json::parse(text);
+  if (!json) return "";
+  const Json* cid = json->find("cid");
+  const auto* found = cid == nullptr ? nullptr : cid->as_string();
+  return found != nullptr && is_cid(*found) ? *found : "";
+}
+
+}  // namespace kiln::payloads
