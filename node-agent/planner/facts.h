@@ -1,0 +1,91 @@
+// What happens to a node, as values. The shell makes them; step() consumes them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "payloads/http_bodies.h"
+#include "payloads/messages.h"
+
+namespace kiln::planner {
+
+// ---- from the broker
+// ----------------------------------------------------------------------------------------
+
+// A message on cmd/<id> or cmd/all, decoded or not.
+struct CommandReceived {
+  Result<payloads::Command> command;
+  std::string cid;           // of a command that did not decode, where one can be read; else ""
+  bool retained = false;     // rule 9: ignored
+  std::uint32_t random = 0;  // spreads the answers to a rebirth
+};
+// Connected and subscribed, with the sid that the last will carries. The shell stored it before connecting.
+struct BrokerConnected {
+  std::uint64_t sid = 0;
+};
+struct BrokerLost {};
+// A message on our own status topic: our echo, an old last will, or another box.
+struct StatusSeen {
+  payloads::NodeStatus status;
+  bool retained = false;
+};
+struct ControllerSeen {
+  payloads::ControllerStatus status;
+};
+
+// ---- from the box
+// ---------------------------------------------------------------------------------------------
+
+// What the box is; sid is filled in by the planner. Before the first one every run is refused.
+struct InfoChanged {
+  payloads::NodeInfo info;
+};
+struct ProgressMade {
+  TaskId task;
+  std::uint32_t attempt = 0;
+  payloads::TaskPhase phase = payloads::TaskPhase::fetching;
+  std::int32_t frame = 0;
+  double percent = 0;
+  std::optional<double> eta_s;
+};
+// How an attempt left its slot.
+enum class Ending : std::uint8_t {
+  journalled,  // its report, good or bad, is safe on disk and on its way
+  lost,        // it ended, but its report could not be stored: `failure` says why
+  cancelled,   // killed: nothing to report
+};
+struct AttemptEnded {
+  TaskId task;
+  std::uint32_t attempt = 0;
+  Ending ending = Ending::journalled;
+  std::optional<payloads::Failure> failure;  // of a report that is not ok, and of one that was lost
+};
+// The controller has given its verdict.
+struct Delivered {
+  TaskId task;
+  std::uint32_t attempt = 0;
+  payloads::Verdict verdict = payloads::Verdict::accepted;
+};
+// Per slot: the manifest whose scene is open there, "" for none.
+struct WarmChanged {
+  std::vector<std::string> warm;
+};
+
+// ---- from the shell
+// -------------------------------------------------------------------------------------------
+
+// Someone wants the program to end: the first time work in progress may finish (Policy::stop_wait_ms), the
+// second time it is killed.
+struct StopAsked {};
+// Time passed. Due at next_due() at the latest.
+struct Tick {};
+
+using Fact = std::variant<CommandReceived, BrokerConnected, BrokerLost, StatusSeen, ControllerSeen,
+                          InfoChanged, ProgressMade, AttemptEnded, Delivered, WarmChanged, StopAsked, Tick>;
+
+}  // namespace kiln::planner
