@@ -89,6 +89,9 @@ struct NodeAckSeen {
 
 // MQTT is (again) connected: ask everyone for a rebirth, publish what is retained.
 struct BrokerConnected {};
+// MQTT went away: nobody can speak now, so nobody is judged by his silence and nothing is handed out until
+// BrokerConnected. HTTP goes on.
+struct BrokerLost {};
 // Time passed. The shell sends one at least every second.
 struct Tick {};
 // Disk space came to an end or came back: no dispatch while it lasts.
@@ -97,6 +100,7 @@ struct DiskPressure {
 };
 
 using Event = std::variant<SubmitJob, EditJob, CancelJob, RetryJob, DeleteJob, DrainNode, FinishAttempt, NodeStatusSeen,
-                           NodeInfoSeen, NodeTasksSeen, NodeAckSeen, BrokerConnected, Tick, DiskPressure>;
+                           NodeInfoSeen, NodeTasksSeen, NodeAckSeen, BrokerConnected, Tick, DiskPressure,
+                           BrokerLost>;
 
 }  // namespace kiln::scheduler

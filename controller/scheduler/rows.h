@@ -62,9 +62,9 @@ struct JobRow {
 struct TaskRow {
   TaskId id;
   TaskState state = TaskState::queued;
-  std::uint32_t attempt = 0;   // the newest attempt made; 0 = none
+  std::uint32_t attempt = 0;   // the newest attempt made, 0 = none; once done, the one whose frames count
   std::uint32_t failures = 0;  // attempts that ended failed or lost
-  NodeId node;                 // of the newest attempt
+  NodeId node;                 // of that attempt
   std::string error_code;      // of the last failure
   std::string error_message;
   double seconds = 0;  // render time when done
@@ -114,7 +114,7 @@ struct NodeRow {
 // Everything the scheduler needs after a restart, as the store loads it.
 struct FarmRows {
   std::vector<JobRow> jobs;           // every job not deleted
-  std::vector<TaskRow> tasks;         // of jobs that are active or paused
+  std::vector<TaskRow> tasks;         // of jobs that are active, paused or failed (a failed job can be retried)
   std::vector<AttemptRow> attempts;   // those assigned or running
   std::vector<NodeRow> nodes;
   std::uint64_t last_job_number = 0;
