@@ -9,16 +9,14 @@
 
 namespace kiln::planner {
 
-// ---- persistence
-// ------------------------------------------------------------------------------------------------
+// ---- persistence --------------------------------------------------------------------------------
 
 // Store before anything that follows it: rule 2.
 struct StoreEpoch {
   std::uint64_t epoch = 0;
 };
 
-// ---- to the broker: only ever made while connected
-// ----------------------------------------------------------
+// ---- to the broker: only ever made while connected ----------------------------------------------
 
 struct PublishStatus {
   payloads::NodeStatus status;
@@ -45,8 +43,7 @@ struct Reconnect {
   std::int64_t after_ms = 0;
 };
 
-// ---- to the runner
-// ----------------------------------------------------------------------------------------------
+// ---- to the runner ------------------------------------------------------------------------------
 
 struct StartTask {
   payloads::RunTask run;
@@ -60,8 +57,7 @@ struct CancelAttempt {
   std::uint32_t attempt = 0;
 };
 
-// ---- to the shell
-// -----------------------------------------------------------------------------------------------
+// ---- to the shell -------------------------------------------------------------------------------
 
 // The same as an event, for the log alone: made when no broker is there to hear it.
 struct Remark {

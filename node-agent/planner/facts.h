@@ -14,8 +14,7 @@
 
 namespace kiln::planner {
 
-// ---- from the broker
-// ----------------------------------------------------------------------------------------
+// ---- from the broker ----------------------------------------------------------------------------
 
 // A message on cmd/<id> or cmd/all, decoded or not.
 struct CommandReceived {
@@ -38,8 +37,10 @@ struct ControllerSeen {
   payloads::ControllerStatus status;
 };
 
-// ---- from the box
-// ---------------------------------------------------------------------------------------------
+// The controller answers under another farm's id: its epochs are counted anew.
+struct FarmChanged {};
+
+// ---- from the box -------------------------------------------------------------------------------
 
 // What the box is; sid is filled in by the planner. Before the first one every run is refused.
 struct InfoChanged {
@@ -76,8 +77,7 @@ struct WarmChanged {
   std::vector<std::string> warm;
 };
 
-// ---- from the shell
-// -------------------------------------------------------------------------------------------
+// ---- from the shell -----------------------------------------------------------------------------
 
 // Someone wants the program to end: the first time work in progress may finish (Policy::stop_wait_ms), the
 // second time it is killed.
@@ -85,7 +85,8 @@ struct StopAsked {};
 // Time passed. Due at next_due() at the latest.
 struct Tick {};
 
-using Fact = std::variant<CommandReceived, BrokerConnected, BrokerLost, StatusSeen, ControllerSeen,
-                          InfoChanged, ProgressMade, AttemptEnded, Delivered, WarmChanged, StopAsked, Tick>;
+using Fact =
+    std::variant<CommandReceived, BrokerConnected, BrokerLost, StatusSeen, ControllerSeen, FarmChanged,
+                 InfoChanged, ProgressMade, AttemptEnded, Delivered, WarmChanged, StopAsked, Tick>;
 
 }  // namespace kiln::planner

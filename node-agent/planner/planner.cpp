@@ -57,8 +57,7 @@ class Step {
     return std::move(out_);
   }
 
-  // ---- from the broker
-  // --------------------------------------------------------------------------------------
+  // ---- from the broker --------------------------------------------------------------------------
 
   void operator()(const CommandReceived& fact) {
     if (fact.retained) {  // rule 9
@@ -128,8 +127,12 @@ class Step {
     if (fact.status.online) raise_epoch(fact.status.epoch);
   }
 
-  // ---- from the box
-  // -------------------------------------------------------------------------------------------
+  void operator()(const FarmChanged&) {
+    s_.epoch_ = 0;
+    out_.push_back(StoreEpoch{0});
+  }
+
+  // ---- from the box -----------------------------------------------------------------------------
 
   void operator()(const InfoChanged& fact) {
     auto info = fact.info;
@@ -192,8 +195,7 @@ class Step {
     s_.progress_dirty_ = true;
   }
 
-  // ---- from the shell
-  // -----------------------------------------------------------------------------------------
+  // ---- from the shell ---------------------------------------------------------------------------
 
   void operator()(const StopAsked&) {
     if (s_.stopping_) {
@@ -217,8 +219,7 @@ class Step {
   }
 
  private:
-  // ---- commands
-  // -----------------------------------------------------------------------------------------------
+  // ---- commands ---------------------------------------------------------------------------------
 
   void on_command(const std::string& cid, const payloads::RunTask& run) {
     changed_ = true;  // whatever is answered, the inventory says what is true (rule 3)
@@ -346,8 +347,7 @@ class Step {
     ack(cid);
   }
 
-  // ---- attempts
-  // -------------------------------------------------------------------------------------------------
+  // ---- attempts ---------------------------------------------------------------------------------
 
   Held* find(const TaskId& task, std::uint32_t attempt) {
     const auto it = std::find_if(s_.held_.begin(), s_.held_.end(), [&](const Held& held) {
@@ -456,8 +456,7 @@ class Step {
     }
   }
 
-  // ---- ending
-  // -----------------------------------------------------------------------------------------------------
+  // ---- ending -----------------------------------------------------------------------------------
 
   void kill_running() {
     s_.killing_ = true;
@@ -488,8 +487,7 @@ class Step {
     out_.push_back(Exit{});
   }
 
-  // ---- speaking
-  // ---------------------------------------------------------------------------------------------------
+  // ---- speaking ---------------------------------------------------------------------------------
 
   void raise_epoch(std::uint64_t epoch) {
     if (epoch <= s_.epoch_) return;
@@ -568,10 +566,17 @@ class Step {
     std::size_t on_slots = 0;
     tasks.run.reserve(s_.held_.size());
     for (const auto& held : s_.held_) {
-      if (tasks.run.size() < payloads::max_tasks_listed) tasks.run.push_back(held.shown);
+      tasks.run.push_back(held.shown);
       if (!on_slot(held.stage)) continue;
       sum += held.shown.percent;
       ++on_slots;
+    }
+    // Only a journal found at start can be longer than the list: what is left of it follows as this is
+    // delivered.
+    if (tasks.run.size() > payloads::max_tasks_listed) {
+      std::stable_partition(tasks.run.begin(), tasks.run.end(),
+                            [](const auto& held) { return held.phase != payloads::TaskPhase::delivering; });
+      tasks.run.resize(payloads::max_tasks_listed);
     }
     out_.push_back(PublishTasks{std::move(tasks)});
     s_.tasks_at_ms_ = now_.mono_ms;

@@ -31,8 +31,8 @@ struct Policy {
   std::int64_t step_back_ms = 30'000;      // how long a box leaves the broker to its double (rule 14)
   std::int64_t double_window_ms =
       600'000;                           // a foreign sid twice within this is a double, not a lost state file
-  std::int64_t stop_wait_ms = 30'000;    // asked to stop: a frame may go on this long; systemd kills at 90 s
-  std::int64_t stop_deliver_ms = 5'000;  // …and an upload this long; it survives a restart anyway
+  std::int64_t stop_wait_ms = 8'000;     // asked to stop: a frame may go on this long; systemd kills at 15 s
+  std::int64_t stop_deliver_ms = 3'000;  // …and an upload this long; the journal survives a restart anyway
   std::size_t max_held = payloads::max_tasks_listed;  // beyond: a run is answered `unavailable`
   std::size_t max_remembered = 512;                   // attempts that have ended, for rule 3
   std::size_t max_cids = 128;                         // drains and resumes already done

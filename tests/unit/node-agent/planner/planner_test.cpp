@@ -18,8 +18,7 @@ TaskId task(const char* text) {
   return *TaskId::parse(text);
 }
 
-// ---- effects as one line each: a decision that can be printed needs no mocks
-// --------------------------------
+// ---- effects as one line each: a decision that can be printed needs no mocks --------------------
 
 std::string text(const p::HeldTask& held) {
   return fmt::format("{}#{}:{}@{}", held.task.str(), held.attempt, p::to_string(held.phase), held.slot);
@@ -55,8 +54,7 @@ struct Printer {
   std::string operator()(const Exit&) const { return "exit"; }
 };
 
-// ---- facts, short
-// ---------------------------------------------------------------------------------------------
+// ---- facts, short -------------------------------------------------------------------------------
 
 p::RunTask run_task(const char* id, std::uint32_t attempt, const char* manifest = scene_a) {
   p::RunTask run;
@@ -97,8 +95,7 @@ Fact status_seen(p::NodeState state, std::uint64_t sid, bool retained = false) {
   return StatusSeen{{.state = state, .sid = sid}, retained};
 }
 
-// ---- a node on a virtual clock
-// ------------------------------------------------------------------------------
+// ---- a node on a virtual clock ------------------------------------------------------------------
 
 struct Node {
   explicit Node(std::uint32_t slots = 1, const Policy& policy = {},
@@ -154,8 +151,7 @@ std::string ack_message(const std::vector<Effect>& effects) {
   return "no ack";
 }
 
-// ---- the life of an attempt
-// -----------------------------------------------------------------------------------
+// ---- the life of an attempt ---------------------------------------------------------------------
 
 void a_task_runs_is_delivered_and_forgotten() {
   auto node = Node::online();
@@ -321,8 +317,7 @@ void a_failure_is_told_and_delivered_like_a_success() {
   check_equal(std::visit(Printer{}, effects[1]), "tasks 1-aaaaa-0#1:delivering@-1");
 }
 
-// ---- slots
-// ------------------------------------------------------------------------------------------------------
+// ---- slots --------------------------------------------------------------------------------------
 
 void tasks_start_in_the_order_of_arrival_even_when_another_scene_is_warm() {
   auto node = Node::online();
@@ -379,8 +374,7 @@ void the_files_of_the_next_task_of_each_slot_are_fetched_ahead_once() {
   check(node.lines(run("c4", "2-bbbbb-1", 1, scene_b)).find("prefetch") == std::string::npos);
 }
 
-// ---- rules on commands
-// --------------------------------------------------------------------------------------
+// ---- rules on commands --------------------------------------------------------------------------
 
 void a_lower_epoch_is_refused_and_a_higher_one_stored_first() {
   auto node = Node::online();
@@ -397,6 +391,14 @@ void a_lower_epoch_is_refused_and_a_higher_one_stored_first() {
   check_equal(node.state.epoch(), 9U);
   check_contains(ack_message(node.feed(command("c5", p::Resume{}, 8))),
                  "epoch 8 is over: this box has seen 9");
+}
+
+void another_farm_counts_its_epochs_anew() {
+  auto node = Node::online();
+  play(node, {
+                 {FarmChanged{}, "store-epoch 0"},
+                 {command("c1", p::Drain{}, 1), "store-epoch 1; status draining sid 3; ack c1 ok; tasks"},
+             });
 }
 
 void a_retained_command_is_ignored() {
@@ -452,6 +454,19 @@ void the_default_bound_fits_the_message() {
   check_equal(node.state.held().size(), p::max_tasks_listed);
 }
 
+void a_journal_longer_than_the_list_hides_nothing_that_runs() {
+  std::vector<Attempt> journal;
+  for (std::uint32_t i = 0; i < p::max_tasks_listed + 4; ++i)
+    journal.push_back({{*JobId::parse("1-aaaaa"), i}, 1});
+  Node node(1, {.max_held = 200}, journal);
+  node.feed(BrokerConnected{3});
+  const auto effects = node.feed(run("c1", "2-bbbbb-0"));
+  const auto& tasks = std::get<PublishTasks>(effects.at(2)).tasks.run;
+  check_equal(tasks.size(), p::max_tasks_listed);
+  check_equal(text(tasks.front()), "2-bbbbb-0#1:fetching@0");
+  check_equal(text(tasks.at(1)), "1-aaaaa-0#1:delivering@-1");
+}
+
 void memory_of_ended_attempts_is_bounded() {
   auto node = Node::online(1, {.max_remembered = 2});
   for (const char* id : {"1-aaaaa-0", "1-aaaaa-1", "1-aaaaa-2"}) {
@@ -464,8 +479,7 @@ void memory_of_ended_attempts_is_bounded() {
   check_contains(node.lines(run("c3", "1-aaaaa-0")), "start 1-aaaaa-0#1");  // forgotten: the commit decides
 }
 
-// ---- drain, resume, stop
-// ------------------------------------------------------------------------------------------
+// ---- drain, resume, stop ------------------------------------------------------------------------
 
 void draining_finishes_what_runs_and_gives_back_what_waits() {
   auto node = Node::online();
@@ -549,8 +563,7 @@ void an_upload_that_takes_too_long_does_not_hold_up_the_stop() {
   check_equal(node.lines_after(Policy{}.stop_deliver_ms, Tick{}), "exit");
 }
 
-// ---- speaking
-// -----------------------------------------------------------------------------------------------------
+// ---- speaking -----------------------------------------------------------------------------------
 
 void a_node_introduces_itself_at_every_connect() {
   Node node(1, {}, {{task("1-aaaaa-0"), 2}});
@@ -665,8 +678,7 @@ void a_node_that_is_cut_off_goes_on_and_says_nothing() {
        });
 }
 
-// ---- rule 4 and rule 14: whose status is it?
-// ----------------------------------------------------------------
+// ---- rule 4 and rule 14: whose status is it? ----------------------------------------------------
 
 void a_foreign_status_is_corrected_but_an_echo_is_not() {
   const struct {
@@ -743,12 +755,15 @@ int main() {
         the_files_of_the_next_task_of_each_slot_are_fetched_ahead_once},
        {"rule 2: a lower epoch is refused and a higher one stored first",
         a_lower_epoch_is_refused_and_a_higher_one_stored_first},
+       {"another farm counts its epochs anew", another_farm_counts_its_epochs_anew},
        {"rule 9: a retained command is ignored", a_retained_command_is_ignored},
        {"a bad command is answered", a_bad_command_is_answered},
        {"a renderer that is not installed is refused with the remedy",
         a_renderer_that_is_not_installed_is_refused_with_the_remedy},
        {"a node that holds as much as it may says so", a_node_that_holds_as_much_as_it_may_says_so},
        {"the default bound fits the message", the_default_bound_fits_the_message},
+       {"a journal longer than the list hides nothing that runs",
+        a_journal_longer_than_the_list_hides_nothing_that_runs},
        {"the memory of ended attempts is bounded", memory_of_ended_attempts_is_bounded},
        {"draining finishes what runs and gives back what waits",
         draining_finishes_what_runs_and_gives_back_what_waits},
