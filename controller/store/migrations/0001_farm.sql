@@ -1,0 +1,119 @@
+-- The farm as the scheduler's rows have it (scheduler/rows.h). Times are unix ms, 0 = not yet. A migration that
+-- was released is never edited: what comes after it is a new file.
+
+-- One row: who this farm is, and the two numbers that must never run backwards.
+CREATE TABLE farm (
+  only_row        INTEGER PRIMARY KEY CHECK (only_row = 1),
+  id              TEXT NOT NULL,
+  epoch           INTEGER NOT NULL,
+  last_job_number INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE job (
+  number      INTEGER PRIMARY KEY,
+  id          TEXT NOT NULL UNIQUE,
+  -- the spec, fixed for the life of the job
+  name        TEXT NOT NULL,
+  renderer    TEXT NOT NULL,
+  frames      TEXT NOT NULL,
+  chunk       INTEGER NOT NULL,
+  manifest    TEXT NOT NULL,
+  options     TEXT NOT NULL,  -- JSON
+  user        TEXT NOT NULL,
+  cid         TEXT NOT NULL,
+  created_ms  INTEGER NOT NULL,
+  -- what changes
+  priority    INTEGER NOT NULL,
+  state       TEXT NOT NULL CHECK (state IN ('active', 'paused', 'done', 'failed', 'cancelled')),
+  shown_state TEXT NOT NULL,  -- as people see and filter it: queued, running, paused, …
+  queued      INTEGER NOT NULL,
+  running     INTEGER NOT NULL,
+  done        INTEGER NOT NULL,
+  failed      INTEGER NOT NULL,
+  cancelled   INTEGER NOT NULL,
+  render_s    REAL NOT NULL,
+  message     TEXT NOT NULL,
+  warnings    TEXT NOT NULL,  -- JSON
+  started_ms  INTEGER NOT NULL,
+  finished_ms INTEGER NOT NULL
+) STRICT;
+-- An index ends in the rowid, which is the number: each of these lists newest first without sorting.
+CREATE INDEX job_by_state ON job (shown_state);
+CREATE INDEX job_by_user ON job (user);
+CREATE INDEX job_by_user_state ON job (user, shown_state);
+-- What a restart loads.
+CREATE INDEX job_open ON job (number) WHERE state IN ('active', 'paused');
+
+-- A task that was never touched has no row.
+CREATE TABLE task (
+  job           INTEGER NOT NULL REFERENCES job (number) ON DELETE CASCADE,
+  number        INTEGER NOT NULL,
+  state         TEXT NOT NULL
+                CHECK (state IN ('queued', 'assigned', 'running', 'done', 'failed', 'cancelled')),
+  attempt       INTEGER NOT NULL,
+  failures      INTEGER NOT NULL,
+  node          TEXT NOT NULL,
+  error_code    TEXT NOT NULL,
+  error_message TEXT NOT NULL,
+  seconds       REAL NOT NULL,
+  started_ms    INTEGER NOT NULL,
+  finished_ms   INTEGER NOT NULL,
+  PRIMARY KEY (job, number)
+) STRICT, WITHOUT ROWID;
+-- Most rows end as done, and a list of done tasks reads the table itself: they need no place here.
+CREATE INDEX task_not_done ON task (job, state, number) WHERE state <> 'done';
+
+CREATE TABLE attempt (
+  job           INTEGER NOT NULL REFERENCES job (number) ON DELETE CASCADE,
+  task          INTEGER NOT NULL,
+  number        INTEGER NOT NULL,
+  node          TEXT NOT NULL,
+  state         TEXT NOT NULL CHECK (state IN ('assigned', 'running', 'done', 'failed', 'lost', 'superseded',
+                                               'cancelled')),
+  error_code    TEXT NOT NULL,
+  error_message TEXT NOT NULL,
+  assigned_ms   INTEGER NOT NULL,
+  started_ms    INTEGER NOT NULL,
+  finished_ms   INTEGER NOT NULL,
+  PRIMARY KEY (job, task, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX attempt_live ON attempt (job, task, number) WHERE state IN ('assigned', 'running');
+
+-- seq is the order of arrival: the newest results are its end, without an index of their own.
+CREATE TABLE result (
+  seq         INTEGER PRIMARY KEY,
+  job         INTEGER NOT NULL REFERENCES job (number) ON DELETE CASCADE,
+  task        INTEGER NOT NULL,
+  path        TEXT NOT NULL,
+  attempt     INTEGER NOT NULL,
+  node        TEXT NOT NULL,
+  frame       INTEGER NOT NULL,
+  digest      TEXT NOT NULL,
+  size        INTEGER NOT NULL,
+  width       INTEGER NOT NULL,
+  height      INTEGER NOT NULL,
+  seconds     REAL NOT NULL,
+  finished_ms INTEGER NOT NULL,
+  UNIQUE (job, task, path)
+) STRICT;
+
+-- Attempts whose files may still be in incoming: written with the result, taken out some batches after the
+-- files were moved and synced. What is here at a start is moved again, which is harmless.
+CREATE TABLE unmoved (
+  job     INTEGER NOT NULL REFERENCES job (number) ON DELETE CASCADE,
+  task    INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  PRIMARY KEY (job, task, attempt)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE node (
+  id            TEXT PRIMARY KEY,
+  info          TEXT NOT NULL,  -- JSON, as in nodes/<id>/info
+  drained       INTEGER NOT NULL,
+  presence      TEXT NOT NULL CHECK (presence IN ('unknown', 'online', 'draining', 'offline')),
+  sid           INTEGER NOT NULL,
+  tasks_done    INTEGER NOT NULL,
+  tasks_failed  INTEGER NOT NULL,
+  first_seen_ms INTEGER NOT NULL,
+  last_seen_ms  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
