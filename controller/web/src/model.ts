@@ -1,0 +1,202 @@
+// The farm as the API tells it (controller/api/openapi.yaml), and how live events change it.
+
+export interface TaskCounts {
+  queued: number;
+  running: number;
+  done: number;
+  failed: number;
+  cancelled: number;
+}
+
+export interface Job {
+  id: string;
+  number: number;
+  name: string;
+  type: string;
+  state: "queued" | "running" | "paused" | "done" | "failed" | "cancelled";
+  priority: number;
+  user: string;
+  frames: string;
+  chunk: number;
+  tasks: TaskCounts;
+  percent: number;
+  eta_s?: number;
+  message?: string;
+  warnings?: string[];
+  created_ms: number;
+  started_ms?: number;
+  finished_ms?: number;
+  render_s?: number;
+  output_dir?: string;
+}
+
+export interface Task {
+  id: string;
+  index: number;
+  frames: string;
+  state: "queued" | "assigned" | "running" | "done" | "failed" | "cancelled";
+  attempt: number;
+  node?: string;
+  error?: { code: string; message: string };
+  seconds?: number;
+  percent?: number;
+}
+
+export interface HeldTask {
+  task: string;
+  attempt: number;
+  state: "queued" | "fetching" | "rendering" | "delivering";
+  slot: number;
+  frame: number;
+  percent: number;
+  eta_s?: number;
+}
+
+export interface GpuLive {
+  index: number;
+  temp_c?: number;
+  util_pct?: number;
+  power_w?: number;
+  mem_mib?: number;
+  fan_pct?: number;
+}
+
+export interface Host {
+  cpu_temp_c?: number;
+  cpu_pct: number;
+  mem_used_mib: number;
+  mem_total_mib: number;
+  disk_free_mib: number;
+  disk_total_mib: number;
+}
+
+export interface NodeInfo {
+  name?: string;
+  os?: string;
+  agent_version?: string;
+  cpu?: string;
+  cores?: number;
+  memory_mib?: number;
+  slots?: number;
+  renderers?: { name: string; version: string }[];
+  gpus?: { index: number; name: string; memory_mib: number }[];
+}
+
+export interface FarmNode {
+  id: string;
+  name: string;
+  presence: "unknown" | "online" | "draining" | "offline";
+  drained: boolean;
+  last_seen_ms: number;
+  tasks_done: number;
+  tasks_failed: number;
+  info?: NodeInfo;
+  tasks?: HeldTask[];
+  gpus?: GpuLive[];
+  host?: Host;
+}
+
+export interface Frame {
+  job: string;
+  task: string;
+  node: string;
+  frame: number;
+  path: string;
+  width: number;
+  height: number;
+  seconds: number;
+  finished_ms: number;
+  url: string;
+  thumbnail: string;
+}
+
+export interface Summary {
+  nodes_online: number;
+  slots: number;
+  slots_busy: number;
+  tasks_queued: number;
+  tasks_running: number;
+  tasks_failed: number;
+  jobs_active: number;
+}
+
+export interface FarmInfo {
+  farm: string;
+  version: string;
+  mqtt: { host: string; port: number };
+  alarms: string[];
+}
+
+export interface Farm {
+  connected: boolean;
+  info?: FarmInfo;
+  summary?: Summary;
+  jobs: Job[];
+  nodes: FarmNode[];
+  frames: Frame[];
+}
+
+export const emptyFarm: Farm = { connected: false, jobs: [], nodes: [], frames: [] };
+
+export type Change =
+  | { type: "connected"; connected: boolean }
+  | { type: "snapshot"; data: { farm: FarmInfo; summary: Summary; jobs: Job[]; nodes: FarmNode[]; results: Frame[] } }
+  | { type: "job"; data: Job }
+  | { type: "job_erased"; data: { id: string } }
+  | { type: "node"; data: FarmNode }
+  | { type: "node_live"; data: Partial<FarmNode> & { id: string } }
+  | { type: "task"; data: { job: string; results?: Frame[] } }
+  | { type: "summary"; data: Summary }
+  | { type: "alarm"; data: { alarms: string[] } };
+
+export const changeTypes = ["snapshot", "job", "job_erased", "node", "node_live", "task", "summary", "alarm"] as const;
+
+const framesShown = 24;
+
+function put<T extends { id: string }>(list: T[], item: Partial<T> & { id: string }, compare: (a: T, b: T) => number): T[] {
+  const known = list.find((other) => other.id === item.id);
+  const merged = { ...known, ...item } as T;
+  if (known) return list.map((other) => (other.id === item.id ? merged : other));
+  return [...list, merged].sort(compare);
+}
+
+const newestFirst = (a: Job, b: Job) => b.number - a.number;
+const byName = (a: FarmNode, b: FarmNode) => (a.name || a.id).localeCompare(b.name || b.id, undefined, { numeric: true });
+
+export function change(farm: Farm, event: Change): Farm {
+  switch (event.type) {
+    case "connected":
+      return { ...farm, connected: event.connected };
+    case "snapshot":
+      return {
+        connected: true,
+        info: event.data.farm,
+        summary: event.data.summary,
+        jobs: [...event.data.jobs].sort(newestFirst),
+        nodes: [...event.data.nodes].sort(byName),
+        frames: event.data.results.slice(0, framesShown),
+      };
+    case "job":
+      return { ...farm, jobs: put(farm.jobs, event.data, newestFirst) };
+    case "job_erased":
+      return {
+        ...farm,
+        jobs: farm.jobs.filter((job) => job.id !== event.data.id),
+        frames: farm.frames.filter((frame) => frame.job !== event.data.id),
+      };
+    case "node":
+      return { ...farm, nodes: put(farm.nodes, event.data, byName) };
+    case "node_live":
+      // Telemetry of a node that the farm has not introduced yet waits for its `node` event.
+      return farm.nodes.some((node) => node.id === event.data.id)
+        ? { ...farm, nodes: put(farm.nodes, event.data, byName) }
+        : farm;
+    case "task":
+      if (!event.data.results?.length) return farm;
+      return { ...farm, frames: [...[...event.data.results].reverse(), ...farm.frames].slice(0, framesShown) };
+    case "summary":
+      return { ...farm, summary: event.data };
+    case "alarm":
+      return farm.info ? { ...farm, info: { ...farm.info, alarms: event.data.alarms } } : farm;
+  }
+}
