@@ -1,12 +1,11 @@
 #include "runtime/files.h"
 
 #include <fcntl.h>
-#include <fmt/core.h>
-#include <sys/file.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <system_error>
@@ -15,114 +14,114 @@ namespace kiln::runtime {
 
 namespace fs = std::filesystem;
 
-void Fd::reset(int fd) {
-  if (fd_ >= 0) ::close(fd_);
-  fd_ = fd;
-}
+namespace {
 
-Error system_error(int errno_value, std::string_view doing) {
-  Code code = Code::io;
-  if (errno_value == ENOSPC || errno_value == EDQUOT) code = Code::full;
-  if (errno_value == ENOENT) code = Code::not_found;
-  if (errno_value == EACCES || errno_value == EPERM) code = Code::denied;
-  return {code, fmt::format("{}: {}", doing, std::generic_category().message(errno_value))};
-}
-
-Result<std::string> read_file(const fs::path& path, std::uint64_t max_bytes) {
-  const auto doing = fmt::format("while reading {}", path.string());
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return fail(system_error(errno, doing));
-  std::string bytes;
-  char buffer[64 * 1024];
-  for (;;) {
-    const auto got = ::read(fd.get(), buffer, sizeof buffer);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail(system_error(errno, doing));
-    if (got == 0) return bytes;
-    if (bytes.size() + static_cast<std::size_t>(got) > max_bytes) {
-      return fail(Code::too_large, fmt::format("{}: over {} bytes", doing, max_bytes));
-    }
-    bytes.append(buffer, static_cast<std::size_t>(got));
+Code code_of(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+      return Code::full;
+    case ENOENT:
+    case ENOTDIR:
+      return Code::not_found;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return Code::denied;
+    default:
+      return Code::io;
   }
 }
 
-Status write_all(int fd, std::string_view bytes, std::string_view doing) {
+Status sync(int fd, const fs::path& path) {
+  if (::fsync(fd) == 0) return {};
+  return fail(os_error(errno, fmt::format("syncing {}", path.native())));
+}
+
+}  // namespace
+
+Error os_error(int error, std::string_view doing) {
+  return Error{code_of(error), fmt::format("{}: {}", doing, std::generic_category().message(error))};
+}
+
+Result<Fd> open_file(const fs::path& path, int flags, mode_t mode) {
+  int fd = -1;
+  do {
+    fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
+  } while (fd < 0 && errno == EINTR);
+  if (fd < 0) return fail(os_error(errno, fmt::format("opening {}", path.native())));
+  return Fd(fd);
+}
+
+Status write_all(int fd, std::string_view bytes, std::string_view what) {
   while (!bytes.empty()) {
     const auto written = ::write(fd, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return fail(system_error(errno, doing));
+    if (written < 0) return fail(os_error(errno, fmt::format("writing {}", what)));
     bytes.remove_prefix(static_cast<std::size_t>(written));
   }
   return {};
 }
 
-Status write_file(const fs::path& path, std::string_view bytes, int mode) {
-  static std::atomic<std::uint64_t> counter = 0;  // two threads may write beside each other
-  const auto doing = fmt::format("while writing {}", path.string());
-  const fs::path temporary = fmt::format("{}.{}-{}.tmp", path.string(), ::getpid(), ++counter);
-  Status status;
-  {
-    const Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
-    if (!fd) return fail(system_error(errno, doing));
-    status = write_all(fd.get(), bytes, doing);
-    if (status && ::fsync(fd.get()) != 0) status = fail(system_error(errno, doing));
+Status write_file_atomically(const fs::path& path, std::string_view bytes, mode_t mode) {
+  static std::atomic<std::uint64_t> count = 0;  // two threads may write the same file
+  const fs::path temporary = fmt::format("{}.{}-{}.tmp", path.native(), ::getpid(), ++count);
+  auto fd = open_file(temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
+  if (!fd) return fail(std::move(fd.error()));
+  auto written = write_all(fd->get(), bytes, path.native());
+  if (written) written = sync(fd->get(), temporary);
+  if (written && ::rename(temporary.c_str(), path.c_str()) != 0) {
+    written = fail(os_error(errno, fmt::format("renaming {} into place", temporary.native())));
   }
-  if (status && ::rename(temporary.c_str(), path.c_str()) != 0) status = fail(system_error(errno, doing));
-  if (!status) {
+  if (!written) {
     ::unlink(temporary.c_str());
-    return status;
+    return written;
   }
-  return sync_folder(path.parent_path());
+  return fsync_dir(path.has_parent_path() ? path.parent_path() : fs::path("."));
 }
 
-namespace {
-
-Status sync_path(const fs::path& path, int flags) {
-  const auto doing = fmt::format("while syncing {}", path.string());
-  const Fd fd(::open(path.c_str(), flags | O_CLOEXEC));
-  if (!fd || ::fsync(fd.get()) != 0) return fail(system_error(errno, doing));
-  return {};
+Result<std::string> read_file(const fs::path& path, std::size_t max_bytes) {
+  auto fd = open_file(path, O_RDONLY);
+  if (!fd) return fail(std::move(fd.error()));
+  std::string bytes;
+  char chunk[16 * 1024];
+  for (;;) {
+    const auto read = ::read(fd->get(), chunk, sizeof chunk);
+    if (read < 0 && errno == EINTR) continue;
+    if (read < 0) return fail(os_error(errno, fmt::format("reading {}", path.native())));
+    if (read == 0) return bytes;
+    bytes.append(chunk, static_cast<std::size_t>(read));
+    if (bytes.size() > max_bytes) {
+      return fail(Code::too_large, fmt::format("{} is larger than {} bytes", path.native(), max_bytes));
+    }
+  }
 }
 
-}  // namespace
-
-Status sync_folder(const fs::path& folder) {
-  return sync_path(folder.empty() ? fs::path(".") : folder, O_RDONLY | O_DIRECTORY);
+Status fsync_file(const fs::path& path) {
+  auto fd = open_file(path, O_RDONLY);
+  if (!fd) return fail(std::move(fd.error()));
+  return sync(fd->get(), path);
 }
 
-Status sync_file(const fs::path& file) {
-  return sync_path(file, O_RDONLY);
+Status fsync_dir(const fs::path& folder) {
+  auto fd = open_file(folder, O_RDONLY | O_DIRECTORY);
+  if (!fd) return fail(std::move(fd.error()));
+  return sync(fd->get(), folder);
 }
 
 Status make_folders(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error)
-    return fail(system_error(error.value(), fmt::format("while making the folder {}", folder.string())));
+  if (error) return fail(os_error(error.value(), fmt::format("making the folder {}", folder.native())));
   return {};
 }
 
-Result<Space> space_of(const fs::path& path) {
-  struct statvfs info {};
-  if (::statvfs(path.c_str(), &info) != 0) {
-    return fail(system_error(errno, fmt::format("while asking for the free space of {}", path.string())));
+Result<Space> disk_space(const fs::path& path) {
+  struct statvfs status {};
+  if (::statvfs(path.c_str(), &status) != 0) {
+    return fail(os_error(errno, fmt::format("asking for the free space at {}", path.native())));
   }
-  return Space{static_cast<std::uint64_t>(info.f_bavail) * info.f_frsize,
-               static_cast<std::uint64_t>(info.f_blocks) * info.f_frsize};
-}
-
-Result<Fd> lock_folder(const fs::path& folder, std::string_view who) {
-  const auto file = folder / "lock";
-  Fd fd(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-  if (!fd) return fail(system_error(errno, fmt::format("while locking {}", folder.string())));
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK)
-      return fail(system_error(errno, fmt::format("while locking {}", folder.string())));
-    return fail(Code::conflict,
-                fmt::format("{} is in use by another {}: stop that one, or choose another folder with --data",
-                            folder.string(), who));
-  }
-  return fd;
+  return Space{status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize};
 }
 
 }  // namespace kiln::runtime
