@@ -54,38 +54,40 @@ std::string own_user() {
   return entry != nullptr ? entry->pw_name : "";
 }
 
-Status wait_until_up(const BrokerConfig& config, runtime::Process& process) {
+Status wait_until_up(const BrokerConfig& config, runtime::Child& process) {
   const auto deadline = std::chrono::steady_clock::now() + start_deadline;
   while (std::chrono::steady_clock::now() < deadline) {
     if (probe(config, Probe::connect)) return {};
     if (const auto ended = process.wait(20ms)) {
-      return fail(Code::io, fmt::format("{} ended at once ({}); its messages are above", config.program, ended->str()));
+      return fail(Code::io,
+                  fmt::format("{} ended at once ({}); its messages are above", config.program, ended->str()));
     }
   }
   return fail(Code::timeout, fmt::format("{} does not accept connections on {}:{} after {} s", config.program,
                                          config.host, config.port, start_deadline.count()));
 }
 
-Result<runtime::Process> launch(const BrokerConfig& config) {
+Result<runtime::Child> launch(const BrokerConfig& config) {
   if (!probe(config, Probe::bind)) {
-    return fail(Code::conflict,
-                fmt::format("port {} on {} is in use or not ours: stop the other program (`ss -ltnp 'sport = :{}'` "
-                            "names it), or choose another with --mqtt host:port",
-                            config.port, config.host, config.port));
+    return fail(
+        Code::conflict,
+        fmt::format("port {} on {} is in use or not ours: stop the other program (`ss -ltnp 'sport = :{}'` "
+                    "names it), or choose another with --mqtt host:port",
+                    config.port, config.host, config.port));
   }
   if (auto made = runtime::make_folders(config.folder); !made) return fail(std::move(made.error()));
   const auto file = config.folder / "mosquitto.conf";
-  if (auto written = runtime::write_file(file, broker_configuration(config, own_user())); !written) {
+  if (auto written = runtime::write_file_atomically(file, broker_configuration(config, own_user()));
+      !written) {
     return fail(std::move(written.error()));
   }
   runtime::SpawnOptions options;
   options.argv = {config.program, "-c", file.string()};
-  options.descriptors = {{2, 2}};
   // Debian installs it where an ordinary user's PATH does not look.
   for (const char* program : {"/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"}) {
     if (config.program == "mosquitto" && ::access(program, X_OK) == 0) options.argv[0] = program;
   }
-  auto process = runtime::Process::spawn(options);
+  auto process = runtime::Child::spawn(options);
   if (!process) {
     if (process.error().code != Code::not_found) return process;
     return fail(Code::not_found,
@@ -139,7 +141,8 @@ Status Broker::start() {
   std::promise<Status> first;
   auto started = first.get_future();
   // The child dies with the thread that spawned it, so one thread does it for the broker's whole life.
-  thread_ = std::thread([this, &first] { run([&first](Status status) { first.set_value(std::move(status)); }); });
+  thread_ =
+      std::thread([this, &first] { run([&first](Status status) { first.set_value(std::move(status)); }); });
   return started.get();
 }
 

@@ -10,37 +10,51 @@ namespace {
 
 using scheduler::Event;
 
+// What `make` makes of the message, or why the message is no good.
+template <class T, class Make>
+Result<Inbound> meaning(Result<T> message, Make make) {
+  if (!message) return fail(std::move(message.error()));
+  return Inbound(make(std::move(*message)));
+}
+
 Result<Inbound> read_node(const topics::NodeTopic& topic, std::string_view payload, bool retained) {
   using topics::NodeLeaf;
   const NodeId& node = topic.node;
-  const auto meaning = [](auto make) { return [make](auto&& value) -> Inbound { return make(std::move(value)); }; };
   switch (topic.leaf) {
     case NodeLeaf::status:
-      return payloads::decode_node_status(payload).map(
-          meaning([&](auto status) { return Event(scheduler::NodeStatusSeen{node, status, retained}); }));
+      return meaning(payloads::decode_node_status(payload), [&](payloads::NodeStatus status) {
+        return Event(scheduler::NodeStatusSeen{node, status, retained});
+      });
     case NodeLeaf::info:
-      return payloads::decode_node_info(payload).map(
-          meaning([&](auto info) { return Event(scheduler::NodeInfoSeen{node, std::move(info), retained}); }));
+      return meaning(payloads::decode_node_info(payload), [&](payloads::NodeInfo info) {
+        return Event(scheduler::NodeInfoSeen{node, std::move(info), retained});
+      });
     case NodeLeaf::tasks:
-      return payloads::decode_node_tasks(payload).map(
-          meaning([&](auto tasks) { return Event(scheduler::NodeTasksSeen{node, std::move(tasks), retained}); }));
+      return meaning(payloads::decode_node_tasks(payload), [&](payloads::NodeTasks tasks) {
+        return Event(scheduler::NodeTasksSeen{node, std::move(tasks), retained});
+      });
     case NodeLeaf::ack:
       if (retained) return Nothing{};
-      return payloads::decode_ack(payload).map(
-          meaning([&](auto ack) { return Event(scheduler::NodeAckSeen{node, std::move(ack)}); }));
+      return meaning(payloads::decode_ack(payload), [&](payloads::Ack ack) {
+        return Event(scheduler::NodeAckSeen{node, std::move(ack)});
+      });
     case NodeLeaf::event:
       if (retained) return Nothing{};
-      return payloads::decode_node_event(payload).map(
-          meaning([&](auto event) { return NodeEventSeen{node, std::move(event)}; }));
+      return meaning(payloads::decode_node_event(payload), [&](payloads::NodeEvent event) {
+        return NodeEventSeen{node, std::move(event)};
+      });
     case NodeLeaf::gpu_telemetry:
-      return payloads::decode_gpu_telemetry(payload).map(
-          meaning([&](auto telemetry) { return GpuSeen{node, topic.gpu, telemetry}; }));
+      return meaning(payloads::decode_gpu_telemetry(payload), [&](payloads::GpuTelemetry telemetry) {
+        return GpuSeen{node, topic.gpu, telemetry};
+      });
     case NodeLeaf::host:
-      return payloads::decode_host_telemetry(payload).map(
-          meaning([&](auto telemetry) { return HostSeen{node, telemetry}; }));
+      return meaning(payloads::decode_host_telemetry(payload), [&](payloads::HostTelemetry telemetry) {
+        return HostSeen{node, telemetry};
+      });
     case NodeLeaf::progress:
     case NodeLeaf::gpu_temp_c:
-    case NodeLeaf::cpu_temp_c: return Nothing{};
+    case NodeLeaf::cpu_temp_c:
+      return Nothing{};
   }
   return Nothing{};
 }

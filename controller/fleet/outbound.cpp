@@ -9,9 +9,9 @@ namespace kiln::fleet {
 
 namespace {
 
-constexpr std::int64_t job_status_every_ms = 1'000;      // protocol.md: at most once a second a job
-constexpr std::int64_t summary_every_ms = 2'000;         // protocol.md
-constexpr std::int64_t status_every_ms = 10'000;         // protocol.md: live every 10 s
+constexpr std::int64_t job_status_every_ms = 1'000;         // protocol.md: at most once a second a job
+constexpr std::int64_t summary_every_ms = 2'000;            // protocol.md
+constexpr std::int64_t status_every_ms = 10'000;            // protocol.md: live every 10 s
 constexpr std::int64_t overwrite_status_after_ms = 60'000;  // protocol.md, rule 6
 
 }  // namespace
@@ -112,8 +112,8 @@ void Outbound::tick(Instant now, const payloads::ControllerSummary& summary) {
   }
 }
 
-void Outbound::reconnected(const std::vector<scheduler::JobRow>& jobs, const std::vector<scheduler::NodeRow>& nodes,
-                           Instant now) {
+void Outbound::reconnected(const std::vector<scheduler::JobRow>& jobs,
+                           const std::vector<scheduler::NodeRow>& nodes, Instant now) {
   publish_(status(true));
   status_ms_ = now.mono_ms;
   summary_ms_ = 0;  // the next tick says it again

@@ -1,5 +1,5 @@
-// What the controller says over MQTT, from the scheduler's effects: commands at once, retained state throttled.
-// Owned by the farm thread; publishes through a function, so a test can read along.
+// What the controller says over MQTT, from the scheduler's effects: commands at once, retained state
+// throttled. Owned by the farm thread; publishes through a function, so a test can read along.
 #pragma once
 
 #include <cstdint>

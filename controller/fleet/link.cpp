@@ -1,0 +1,107 @@
+#include "fleet/link.h"
+
+#include <fmt/core.h>
+
+#include <chrono>
+
+#include "runtime/clock.h"
+#include "runtime/log.h"
+#include "topics/topics.h"
+
+namespace kiln::fleet {
+
+namespace {
+
+constexpr std::int64_t complain_every_ms = 60'000;
+constexpr std::size_t max_complaints_kept = 1'000;  // topics are named by whoever publishes: bounded
+constexpr std::chrono::milliseconds farewell{2'000};
+
+template <class... Handlers>
+struct Overloaded : Handlers... {
+  using Handlers::operator()...;
+};
+template <class... Handlers>
+Overloaded(Handlers...) -> Overloaded<Handlers...>;
+
+}  // namespace
+
+Link::Link(LinkConfig config, LinkHandlers handlers)
+    : handlers_(std::move(handlers)),
+      outbound_(config.epoch, config.version, config.url,
+                [this](const Outbound::Message& m) { publish(m); }) {
+  runtime::MqttConfig mqtt;
+  mqtt.host = config.host;
+  mqtt.port = config.port;
+  mqtt.client_id = fmt::format("kiln-controller-{}", config.farm_id);
+  mqtt.username = config.username;
+  mqtt.password = config.password;
+  runtime::MqttHandlers on;
+  on.before_connect = [this]() -> std::optional<runtime::MqttWill> {
+    const auto will = outbound_.status(false);
+    return runtime::MqttWill{will.topic, will.payload, will.qos, will.retain};
+  };
+  on.on_connect = [this, where = fmt::format("{}:{}", mqtt.host, mqtt.port)](bool) {
+    log::info("fleet", "connected to the broker at {}", where);
+    handlers_.on_alarm("");
+    handlers_.on_event(scheduler::BrokerConnected{});
+  };
+  on.on_message = [this](const runtime::MqttMessage& message) { received(message); };
+  on.on_disconnect = [this](const std::string& reason) {
+    log::error("fleet", "{}; trying again", reason);
+    handlers_.on_alarm(reason);
+  };
+  client_ = std::make_unique<runtime::MqttClient>(std::move(mqtt), std::move(on));
+  client_->subscribe(topics::all_nodes_filter(), 1);
+  client_->subscribe(topics::all_requests_filter(), 1);
+}
+
+Link::~Link() {
+  publish(outbound_.status(false));
+  // Not reached: the broker is gone, and its last will with it; nodes learn it from the missing status.
+  if (!client_->flush(farewell)) log::warn("fleet", "the broker did not take the farewell");
+  client_->stop();
+}
+
+void Link::start() {
+  client_->start();
+}
+
+void Link::publish(const Outbound::Message& message) {
+  const auto sent = client_->publish(message.topic, message.payload, message.qos, message.retain);
+  // While the broker is away nothing is kept for it: a reconnect says all that is retained again, and
+  // commands are sent until the node lists their task.
+  if (!sent && sent.error().code != Code::unavailable) {
+    log::error("fleet", "while publishing {}: {}", message.topic, sent.error().message);
+  }
+}
+
+void Link::respond(const std::string& user, const std::string& verb, const payloads::Response& response) {
+  publish({topics::response(user, verb), encode(response), 1, false});
+}
+
+void Link::received(const runtime::MqttMessage& message) {
+  auto inbound = read(message.topic, message.payload, message.is_retained);
+  if (!inbound) {
+    const auto now = runtime::now().mono_ms;
+    const auto [said, is_new] = complained_ms_.try_emplace(message.topic, now);
+    if (is_new || now - said->second >= complain_every_ms) {
+      said->second = now;
+      log::warn("fleet", "a message is ignored: {}", inbound.error().message);
+    }
+    if (complained_ms_.size() > max_complaints_kept) complained_ms_.clear();
+    return;
+  }
+  std::visit(Overloaded{[&](scheduler::Event& event) { handlers_.on_event(std::move(event)); },
+                        [&](GpuSeen& seen) { handlers_.on_gpu(std::move(seen)); },
+                        [&](HostSeen& seen) { handlers_.on_host(std::move(seen)); },
+                        [&](RequestSeen& seen) { handlers_.on_request(std::move(seen)); },
+                        [&](const NodeEventSeen& seen) {
+                          log::info("node", "{}: {}: {}{}", seen.node.str(), seen.event.kind,
+                                    seen.event.message,
+                                    seen.event.task.empty() ? "" : " (task " + seen.event.task + ")");
+                        },
+                        [](Nothing) {}},
+             *inbound);
+}
+
+}  // namespace kiln::fleet

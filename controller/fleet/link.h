@@ -1,0 +1,68 @@
+// The controller's MQTT connection: what nodes and users say becomes events, what the farm decides goes out.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "fleet/inbound.h"
+#include "fleet/outbound.h"
+#include "runtime/mqtt_client.h"
+#include "scheduler/effects.h"
+
+namespace kiln::fleet {
+
+struct LinkConfig {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 8783;
+  std::string farm_id;  // makes the client id: one controller a farm
+  std::string username;
+  std::string password;
+  std::uint64_t epoch = 0;  // raised and stored before this object is made
+  std::string version;
+  std::string url;  // of the HTTP API, for controller/status
+};
+
+// Called on the MQTT thread: post, and return.
+struct LinkHandlers {
+  std::function<void(scheduler::Event)> on_event;
+  std::function<void(GpuSeen)> on_gpu;
+  std::function<void(HostSeen)> on_host;
+  std::function<void(RequestSeen)> on_request;
+  std::function<void(const std::string&)> on_alarm;  // "" = the broker is back
+};
+
+class Link {
+ public:
+  Link(LinkConfig config, LinkHandlers handlers);
+  ~Link();  // publishes `offline`, then disconnects
+
+  void start();
+
+  // On the farm thread: see Outbound.
+  void carry_out(const scheduler::Effect& effect, Instant now) { outbound_.carry_out(effect, now); }
+  void tick(Instant now, const payloads::ControllerSummary& summary) { outbound_.tick(now, summary); }
+  void reconnected(const std::vector<scheduler::JobRow>& jobs, const std::vector<scheduler::NodeRow>& nodes,
+                   Instant now) {
+    outbound_.reconnected(jobs, nodes, now);
+  }
+  // From any thread.
+  void respond(const std::string& user, const std::string& verb, const payloads::Response& response);
+
+ private:
+  void received(const runtime::MqttMessage& message);
+  void publish(const Outbound::Message& message);
+
+  LinkHandlers handlers_;
+  Outbound outbound_;
+  std::map<std::string, std::int64_t> complained_ms_;  // by topic; on the MQTT thread only
+  std::unique_ptr<runtime::MqttClient> client_;        // last: its thread uses what stands above
+};
+
+}  // namespace kiln::fleet
