@@ -77,6 +77,12 @@ struct WarmChanged {
   std::vector<std::string> warm;
 };
 
+// The data folder's disk ran out of room, or has some again: until then this box takes nothing.
+struct DiskPressure {
+  bool is_full = false;
+  std::string message;  // for people
+};
+
 // ---- from the shell -----------------------------------------------------------------------------
 
 // Someone wants the program to end: the first time work in progress may finish (Policy::stop_wait_ms), the
@@ -85,8 +91,8 @@ struct StopAsked {};
 // Time passed. Due at next_due() at the latest.
 struct Tick {};
 
-using Fact =
-    std::variant<CommandReceived, BrokerConnected, BrokerLost, StatusSeen, ControllerSeen, FarmChanged,
-                 InfoChanged, ProgressMade, AttemptEnded, Delivered, WarmChanged, StopAsked, Tick>;
+using Fact = std::variant<CommandReceived, BrokerConnected, BrokerLost, StatusSeen, ControllerSeen,
+                          FarmChanged, InfoChanged, ProgressMade, AttemptEnded, Delivered, WarmChanged,
+                          DiskPressure, StopAsked, Tick>;
 
 }  // namespace kiln::planner

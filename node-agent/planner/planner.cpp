@@ -195,6 +195,16 @@ class Step {
     s_.progress_dirty_ = true;
   }
 
+  void operator()(const DiskPressure& fact) {
+    if (fact.is_full == s_.disk_full_) return;
+    const auto before = s_.node_state();
+    s_.disk_full_ = fact.is_full;
+    event(fact.is_full ? "disk-full" : "disk-back", fact.message);
+    if (fact.is_full) advance_all(Stage::queued, On::drain);
+    if (s_.connected_ && s_.node_state() != before) publish_status();
+    changed_ = true;
+  }
+
   // ---- from the shell ---------------------------------------------------------------------------
 
   void operator()(const StopAsked&) {
@@ -202,10 +212,11 @@ class Step {
       kill_running();
       return exit();
     }
+    const auto before = s_.node_state();
     s_.stopping_ = true;
     s_.stop_due_ms_ = now_.mono_ms + s_.policy_.stop_wait_ms;
     advance_all(Stage::queued, On::stop);
-    if (s_.connected_ && !s_.drained_) publish_status();
+    if (s_.connected_ && before != s_.node_state()) publish_status();
     changed_ = true;
   }
 
@@ -247,6 +258,8 @@ class Step {
     if (s_.drained_) {
       return ack(cid, Code::unavailable, "this box is draining; resume it, or give the task to another");
     }
+    if (s_.disk_full_)
+      return ack(cid, Code::full, "this box's disk is full; free some, or give the task to another");
     if (s_.held_.size() >= s_.policy_.max_held) {
       return ack(
           cid, Code::unavailable,
@@ -625,7 +638,7 @@ State::State(NodeId node, std::uint32_t slots, std::uint64_t epoch, const std::v
 
 payloads::NodeState State::node_state() const {
   if (exited_) return payloads::NodeState::offline;
-  return drained_ || stopping_ ? payloads::NodeState::draining : payloads::NodeState::online;
+  return drained_ || stopping_ || disk_full_ ? payloads::NodeState::draining : payloads::NodeState::online;
 }
 
 std::size_t State::running() const {

@@ -506,6 +506,21 @@ void a_drained_node_says_so_at_every_connect() {
   check_contains(node.lines(BrokerConnected{4}), "status draining sid 4");
 }
 
+void a_full_disk_drains_the_box_until_there_is_room() {
+  auto node = Node::online();
+  node.feed(run("c1", "1-aaaaa-0"));
+  node.feed(run("c2", "1-aaaaa-1"));
+  play(node,
+       {
+           {DiskPressure{true, "free some"},
+            "event disk-full; status draining sid 3; tasks 1-aaaaa-0#1:fetching@0"},
+           {DiskPressure{true, "free some"}, ""},
+           {run("c3", "1-aaaaa-2"), "ack c3 full; tasks 1-aaaaa-0#1:fetching@0"},
+           {command("c4", p::Resume{}), "status draining sid 3; ack c4 ok; tasks 1-aaaaa-0#1:fetching@0"},
+           {DiskPressure{false, ""}, "event disk-back; status online sid 3; tasks 1-aaaaa-0#1:fetching@0"},
+       });
+}
+
 void stopping_when_idle_is_immediate() {
   auto node = Node::online();
   check_equal(node.lines(StopAsked{}), "status draining sid 3; tasks; status offline sid 3; exit");
@@ -768,6 +783,7 @@ int main() {
        {"draining finishes what runs and gives back what waits",
         draining_finishes_what_runs_and_gives_back_what_waits},
        {"a drained node says so at every connect", a_drained_node_says_so_at_every_connect},
+       {"a full disk drains the box until there is room", a_full_disk_drains_the_box_until_there_is_room},
        {"stopping when idle is immediate", stopping_when_idle_is_immediate},
        {"stopping waits for the frame in work, then for its delivery",
         stopping_waits_for_the_frame_in_work_then_for_its_delivery},
