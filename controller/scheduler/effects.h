@@ -60,7 +60,8 @@ struct SendCommand {
 };
 struct SendRebirth {};  // cmd/all
 
-// ---- to whoever asked ---------------------------------------------------------------------------------------
+// ---- to whoever asked
+// ---------------------------------------------------------------------------------------
 
 struct JobAccepted {
   JobId job;
@@ -76,7 +77,8 @@ struct Answer {
   Result<AnswerValue> value;
 };
 
-// ---- to whoever watches -------------------------------------------------------------------------------------
+// ---- to whoever watches
+// -------------------------------------------------------------------------------------
 
 struct JobChanged {
   JobRow row;
@@ -96,7 +98,8 @@ struct Remark {
   std::string text;
 };
 
-using Effect = std::variant<SaveJob, SaveTask, SaveAttempt, SaveResult, SaveNode, EraseJob, AcceptFiles, DropFiles,
-                            SendCommand, SendRebirth, Answer, JobChanged, JobErased, TaskChanged, NodeChanged, Remark>;
+using Effect =
+    std::variant<SaveJob, SaveTask, SaveAttempt, SaveResult, SaveNode, EraseJob, AcceptFiles, DropFiles,
+                 SendCommand, SendRebirth, Answer, JobChanged, JobErased, TaskChanged, NodeChanged, Remark>;
 
 }  // namespace kiln::scheduler

@@ -25,7 +25,7 @@ struct SubmitJob {
   int priority = 50;
   bool paused = false;
   std::string user;
-  std::string cid;          // the same user and cid again answers with the same job
+  std::string cid;           // the same user and cid again answers with the same job
   std::uint32_t random = 0;  // for the job's id
 };
 struct EditJob {  // PATCH; absent = unchanged
@@ -99,8 +99,8 @@ struct DiskPressure {
   bool full = false;
 };
 
-using Event = std::variant<SubmitJob, EditJob, CancelJob, RetryJob, DeleteJob, DrainNode, FinishAttempt, NodeStatusSeen,
-                           NodeInfoSeen, NodeTasksSeen, NodeAckSeen, BrokerConnected, Tick, DiskPressure,
-                           BrokerLost>;
+using Event =
+    std::variant<SubmitJob, EditJob, CancelJob, RetryJob, DeleteJob, DrainNode, FinishAttempt, NodeStatusSeen,
+                 NodeInfoSeen, NodeTasksSeen, NodeAckSeen, BrokerConnected, Tick, DiskPressure, BrokerLost>;
 
 }  // namespace kiln::scheduler

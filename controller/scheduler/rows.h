@@ -47,18 +47,19 @@ struct JobRow {
   int priority = 50;
   JobState state = JobState::active;
   std::string user;
-  std::string cid;                // the client's idempotency key, "" for none
-  payloads::TaskCounts counts;    // running includes assigned
-  double render_s = 0;            // sum over done tasks
-  std::string message;            // why it failed, or what a person should know
+  std::string cid;                    // the client's idempotency key, "" for none
+  payloads::TaskCounts counts;        // running includes assigned
+  double render_s = 0;                // sum over done tasks
+  std::string message;                // why it failed, or what a person should know
   std::vector<std::string> warnings;  // distinct, from the results; at most 20
-  std::int64_t created_ms = 0;    // unix ms; 0 = not yet, here and below
+  std::int64_t created_ms = 0;        // unix ms; 0 = not yet, here and below
   std::int64_t started_ms = 0;
   std::int64_t finished_ms = 0;
   friend bool operator==(const JobRow&, const JobRow&) = default;
 };
 
-// A task that was never touched has no row: it is queued, attempt 0. Submitting 100,000 frames writes one row.
+// A task that was never touched has no row: it is queued, attempt 0. Submitting 100,000 frames writes one
+// row.
 struct TaskRow {
   TaskId id;
   TaskState state = TaskState::queued;
@@ -101,7 +102,7 @@ enum class NodePresence : std::uint8_t { unknown, online, draining, offline };
 struct NodeRow {
   NodeId id;
   payloads::NodeInfo info;
-  bool drained = false;  // a person's wish, kept across restarts
+  bool drained = false;                           // a person's wish, kept across restarts
   NodePresence presence = NodePresence::unknown;  // as last known; a live message makes it true again
   std::uint64_t sid = 0;
   std::uint64_t tasks_done = 0;
@@ -113,14 +114,14 @@ struct NodeRow {
 
 // Everything the scheduler needs after a restart, as the store loads it.
 struct FarmRows {
-  std::vector<JobRow> jobs;           // every job not deleted
-  std::vector<TaskRow> tasks;         // of jobs that are active, paused or failed (a failed job can be retried)
-  std::vector<AttemptRow> attempts;   // those assigned or running
+  std::vector<JobRow> jobs;    // every job not deleted
+  std::vector<TaskRow> tasks;  // of jobs that are active, paused or failed (a failed job can be retried)
+  std::vector<AttemptRow> attempts;  // those assigned or running
   std::vector<NodeRow> nodes;
   std::uint64_t last_job_number = 0;
 };
 
-std::string_view to_string(TaskState state);    // queued, assigned, running, done, failed, cancelled
+std::string_view to_string(TaskState state);  // queued, assigned, running, done, failed, cancelled
 std::string_view to_string(AttemptState state);
 std::string_view to_string(NodePresence presence);
 // What people read: an active job is "queued" until its first task ran, then "running".

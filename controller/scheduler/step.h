@@ -14,12 +14,12 @@ namespace kiln::scheduler {
 
 // Numbers an operator may turn. Each has its unit and its reason.
 struct Policy {
-  std::int64_t heartbeat_ms = 5'000;         // nodes/<id>/tasks comes at least this often (protocol.md)
-  std::int64_t grace_ms = 60'000;            // offline this long: its tasks go elsewhere (rule 10)
-  std::int64_t resend_ms = 2'000;            // a command not yet in the node's inventory is sent again (rule 7)
-  std::uint32_t max_failures = 3;            // of one task, before it fails for good
-  std::int64_t queue_ahead_ms = 2'000;       // work queued on a node beyond what it renders: hides one round trip
-  std::uint32_t max_queue_ahead = 16;        // …but never more tasks a slot than this
+  std::int64_t heartbeat_ms = 5'000;    // nodes/<id>/tasks comes at least this often (protocol.md)
+  std::int64_t grace_ms = 60'000;       // offline this long: its tasks go elsewhere (rule 10)
+  std::int64_t resend_ms = 2'000;       // a command not yet in the node's inventory is sent again (rule 7)
+  std::uint32_t max_failures = 3;       // of one task, before it fails for good
+  std::int64_t queue_ahead_ms = 2'000;  // work queued on a node beyond what it renders: hides one round trip
+  std::uint32_t max_queue_ahead = 16;   // …but never more tasks a slot than this
 };
 
 class FarmState {

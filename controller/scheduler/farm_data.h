@@ -1,0 +1,326 @@
+// What the scheduler holds in memory, and the indexes that keep every decision O(log n). For this room only.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "scheduler/step.h"
+
+namespace kiln::scheduler {
+
+using NodeNo = std::uint32_t;  // place in Data::nodes, counted from 1; 0: none
+using PoolNo = std::uint32_t;  // place in Data::pools
+using JobNo = std::uint64_t;   // JobRow::number
+
+// A touched task. 32 bytes: a job of 100,000 touched tasks costs 3 MB.
+struct Task {
+  std::int64_t started_ms = 0;  // unix
+  std::int64_t finished_ms = 0;
+  std::uint32_t attempt = 0;
+  NodeNo node = 0;
+  float seconds = 0;
+  TaskState state = TaskState::queued;
+  std::uint8_t failed = 0;  // attempts that ended so, saturating
+  std::uint8_t lost = 0;
+  std::uint8_t taken_back : 6 = 0;
+  std::uint8_t shuns : 1 = 0;      // queued, and better not to `node` again
+  std::uint8_t adoptable : 1 = 0;  // queued, and `node` may still be at work on `attempt`: it was only lost
+};
+static_assert(sizeof(Task) == 32);
+
+struct TaskError {
+  std::string code;
+  std::string message;
+};
+
+// The attempt that a task is out on. At most one a task.
+struct Lease {
+  NodeNo node = 0;
+  std::uint32_t attempt = 0;
+  bool running = false;   // the node says that it started
+  bool seen = false;      // it is in the node's inventory
+  bool recalled = false;  // asked back before it starts
+  payloads::TaskPhase phase = payloads::TaskPhase::queued;
+  std::uint32_t est_ms = 0;  // render time expected when it was handed out, at most Policy::queue_ahead_ms
+  std::uint32_t sends = 0;   // of its command
+  std::uint64_t sent_sid = 0;
+  std::int64_t sent_mono_ms = 0;
+  std::uint64_t order = 0;       // of handing out, farm-wide
+  std::int64_t assigned_ms = 0;  // unix
+  std::int64_t started_ms = 0;
+};
+struct LeaseKey {
+  JobNo job = 0;
+  std::uint32_t index = 0;
+  friend auto operator<=>(const LeaseKey&, const LeaseKey&) = default;
+};
+
+struct Job {
+  JobRow row;
+  PoolNo pool = 0;
+  std::uint32_t total = 0;
+  // The touched prefix: fresh tasks are handed out in order, so [tasks.size(), total) was never touched.
+  std::vector<Task> tasks;
+  std::map<std::uint32_t, TaskError> errors;  // only where there is one
+  // Queued again, by the node to avoid (0: none).
+  std::map<NodeNo, std::set<std::uint32_t>> requeued;
+  // A job that is done lets its tasks go and keeps which attempts won, where that is not the first. A job
+  // that had ended before a restart has neither.
+  bool tasks_kept = true;
+  bool winners_kept = true;
+  std::map<std::uint32_t, std::uint32_t> winners;
+
+  [[nodiscard]] bool has_fresh() const { return tasks.size() < total; }
+  [[nodiscard]] bool is_live() const {
+    return row.state == JobState::active || row.state == JobState::paused;
+  }
+};
+
+// Jobs in the order in which they are served.
+struct JobKey {
+  int priority = 0;
+  JobNo number = 0;
+  friend bool operator==(const JobKey&, const JobKey&) = default;
+  friend bool operator<(const JobKey& a, const JobKey& b) {
+    return a.priority != b.priority ? a.priority > b.priority : a.number < b.number;
+  }
+};
+
+// A node's load in 1/64 slot: below `full_level` a slot is idle, above it work is queued ahead.
+using Level = std::uint32_t;
+inline constexpr Level full_level = 64;
+
+// One renderer: the jobs that wait for it and the nodes that have it.
+struct Pool {
+  std::string renderer;
+  // Active jobs with a ready task, by the node that the task avoids; and the first job of each group, so that
+  // what a given node may take is among the first two heads.
+  std::map<NodeNo, std::set<JobKey>> ready;
+  std::set<std::pair<JobKey, NodeNo>> heads;
+  std::set<std::pair<Level, NodeNo>> usable;  // nodes that may get work
+  std::set<std::pair<Level, NodeNo>> open;    // those of them with room
+  std::uint32_t idle_slots = 0;               // of usable nodes
+  std::uint32_t recalls = 0;                  // tasks of this pool asked back and not yet returned
+};
+
+struct Node {
+  NodeNo no = 0;
+  NodeRow row;
+  bool has_info = false;
+  bool says_draining = false;
+  std::int64_t rests_until_mono_ms = 0;  // it refused a command as `unavailable`: nothing new before; 0: no
+  std::uint64_t next_seq = 0;            // inventories of this sid below it are old
+  std::int64_t heard_mono_ms = 0;        // the last live message
+  std::int64_t away_mono_ms = 0;         // since when it is neither online nor draining
+  std::int64_t saved_mono_ms = 0;
+  bool stats_dirty = false;       // the counters moved since the last save
+  std::uint64_t foreign_sid = 0;  // an older sid that goes on speaking (rule 14)
+  std::uint32_t foreign_count = 0;
+  std::set<LeaseKey> held;
+  std::map<std::pair<TaskId, std::uint32_t>, std::int64_t> cancels;  // when the last was sent, mono ms
+  std::uint32_t waiting = 0;                                         // leases not started
+  std::uint32_t started = 0;                                         // fetching or rendering: on a slot
+  std::uint64_t waiting_ms = 0;                                      // their estimates
+  std::vector<PoolNo> pools;                                         // sorted
+  std::vector<std::string> warm;                                     // distinct manifests
+
+  // As the indexes have it.
+  struct Placed {
+    bool present = false;  // online or draining
+    bool usable = false;
+    bool open = false;
+    Level level = 0;
+    std::uint32_t slots = 0;
+    std::uint32_t busy = 0;
+    std::uint32_t idle = 0;
+  } placed;
+
+  [[nodiscard]] bool is_present() const {
+    return row.presence == NodePresence::online || row.presence == NodePresence::draining;
+  }
+  [[nodiscard]] std::uint32_t load() const { return waiting + started; }
+};
+
+struct FarmState::Data {
+  explicit Data(const Policy& the_policy) : policy(the_policy) {}
+
+  Policy policy;
+  bool connected = false;
+  bool disk_full = false;
+  JobNo last_job_number = 0;
+  std::uint64_t last_order = 0;
+  // Task records looked at so far: shows that nothing walks over a job's tasks.
+  mutable std::uint64_t task_visits = 0;
+
+  std::map<JobNo, Job> jobs;
+  std::map<JobId, JobNo> job_numbers;
+  std::map<std::pair<std::string, std::string>, JobNo> by_cid;  // (user, cid)
+  std::map<LeaseKey, Lease> leases;
+  // Attempts given up as lost whose task is not done: for the times in their rows when they come after all.
+  std::map<std::pair<LeaseKey, std::uint32_t>, AttemptRow> lost;
+  std::deque<Node> nodes;  // [no - 1]
+  std::map<NodeId, NodeNo> node_numbers;
+  std::vector<Pool> pools;
+  std::map<std::string, PoolNo> pool_numbers;
+  std::set<PoolNo> job_pools;  // those that a job ever asked for: the job types, so a handful
+  // Open nodes by the scene they have open.
+  std::map<std::string, std::set<std::pair<Level, NodeNo>>> warm_open;
+  payloads::ControllerSummary totals;
+
+  void load(const FarmRows& rows, Instant now);
+
+  [[nodiscard]] Job* find_job(const JobId& id);
+  [[nodiscard]] const Job* find_job(const JobId& id) const;
+  [[nodiscard]] Node* find_node(const NodeId& id);
+  [[nodiscard]] const Node* find_node(const NodeId& id) const;
+  [[nodiscard]] Node& node(NodeNo no) { return nodes[no - 1]; }
+  [[nodiscard]] const Node& node(NodeNo no) const { return nodes[no - 1]; }
+  [[nodiscard]] Lease* find_lease(const LeaseKey& key);
+  // The task's record; nullptr: never touched, or let go.
+  [[nodiscard]] Task* touched(Job& job, std::uint32_t index) const;
+  [[nodiscard]] const Task* touched(const Job& job, std::uint32_t index) const;
+  [[nodiscard]] TaskRow task_row(const Job& job, std::uint32_t index) const;
+  PoolNo pool_of(const std::string& renderer);
+  Node& add_node(const NodeId& id, Instant now);
+
+  // ---- indexes: call after a change of what they are made of; each O(log n) ------------------------------
+  void insert_job(JobRow row);  // with its pool; not yet ready
+  void erase_job(Job& job);
+  // Recomputes whether the job waits in its pool's group (0, or a node that its requeued tasks avoid).
+  void refresh_ready(const Job& job, NodeNo group);
+  void refresh_ready_all(const Job& job);  // O(groups of the job): state or priority changed
+  void requeue(Job& job, std::uint32_t index, Task& task);
+  void unqueue(Job& job, std::uint32_t index, const Task& task);
+  void count(Job& job, TaskState from, TaskState to, std::uint32_t tasks = 1);
+  void set_job_state(Job& job, JobState state);  // and its readiness
+  void set_priority(Job& job, int priority);
+
+  void hold(const LeaseKey& key, Lease lease);  // with its node's load
+  void drop(const LeaseKey& key);
+  void set_phase(Lease& lease, payloads::TaskPhase phase);
+  void set_recalled(const LeaseKey& key, Lease& lease, bool recalled);
+  void replace(Node& node);  // the node's place in the indexes, from what is true now
+  void set_info(Node& node, payloads::NodeInfo info);
+  void set_warm(Node& node, const std::vector<std::string>& warm);
+
+  // Milliseconds that a task of the job is expected to take, at most Policy::queue_ahead_ms; that much too
+  // while nothing is known.
+  [[nodiscard]] std::uint32_t estimate_ms(const Job& job) const;
+
+ private:
+  void tally(const Lease& lease, int sign);
+  void unplace(Node& node);
+  void place(Node& node);
+  void set_ready(Pool& pool, NodeNo group, const JobKey& key, bool ready);
+  void add_totals(const Job& job, int sign);
+};
+
+// How an attempt that is out can end.
+enum class Ending : std::uint8_t {
+  failed,      // the node says so
+  refused,     // the node cannot take it now
+  untaken,     // it never showed up in the node's inventory
+  lost,        // the node is away, or came back without it
+  taken_back,  // before it started, for another node
+  outrun,      // an older attempt's commit came first
+  cancelled,   // by a person, or with its failed job
+};
+
+// The work of one step(): what it looks at, when, and what it decided so far.
+class Turn {
+ public:
+  Turn(FarmState::Data& data, Instant now) : data_(data), now_(now) {}
+  std::vector<Effect> run(const Event& event);
+
+ private:
+  // ---- jobs.cpp
+  void on(const SubmitJob& event);
+  void on(const EditJob& event);
+  void on(const CancelJob& event);
+  void on(const RetryJob& event);
+  void on(const DeleteJob& event);
+  void fail_job(Job& job, const std::string& message);
+  // Ends a job whose tasks have all ended; a failed one is done once every task is.
+  void check_end(Job& job);
+  void stop_job(Job& job, JobState state);
+
+  // ---- attempts.cpp
+  void on(const FinishAttempt& event);
+  void assign(Job& job, std::uint32_t index, Node& node);
+  void send_run(const LeaseKey& key, Lease& lease);
+  void start(const LeaseKey& key, Lease& lease);
+  void accept(Job& job, std::uint32_t index, const FinishAttempt& event);
+  bool adopt(Node& node, const payloads::HeldTask& held);
+  // Ends the attempt that is out, as the table in attempts.cpp has it. for_good: no retry, whatever is left.
+  void end(const LeaseKey& key, Ending ending, TaskError error = {}, bool for_good = false);
+  void fail_or_requeue(Job& job, std::uint32_t index, bool for_good, const Lease& lease);
+  void recall(const LeaseKey& key, Lease& lease);
+  void send_cancel(Node& node, const TaskId& task, std::uint32_t attempt);
+
+  // ---- nodes.cpp
+  void on(const DrainNode& event);
+  void on(const NodeStatusSeen& event);
+  void on(const NodeInfoSeen& event);
+  void on(const NodeTasksSeen& event);
+  void on(const NodeAckSeen& event);
+  void on(const BrokerConnected& event);
+  void on(const BrokerLost& event);
+  void on(const Tick& event);
+  void on(const DiskPressure& event);
+  Node* node_for(const NodeId& id);
+  bool is_current(Node& node, std::uint64_t sid, bool retained, bool is_heartbeat);
+  void hear(Node& node);
+  void set_presence(Node& node, NodePresence presence);
+  void recall_waiting(Node& node);
+  void compare_inventory(Node& node, const payloads::NodeTasks& tasks);
+  void missing_from(Node& node, const LeaseKey& key, Lease& lease);
+  void send_again(const LeaseKey& key, Lease& lease);
+  void lose_all(Node& node, const std::string& why);
+
+  // ---- placement.cpp
+  void place_tasks();
+  void take_back_for_idle();
+
+  // ---- step.cpp
+  void answer(RequestId request, Result<AnswerValue> value);
+  void touch(const Job& job) { jobs_.insert(job.row.number); }
+  void touch(const Node& node) { nodes_.insert(node.no); }
+  void save_task(const Job& job, std::uint32_t index);
+  void tell_task(const Job& job, std::uint32_t index, std::string_view state, std::uint32_t attempt,
+                 const NodeId& node, std::string message = {});
+  void remark(std::string text) { effects_.emplace_back(Remark{std::move(text)}); }
+  [[nodiscard]] TaskId task_id(const LeaseKey& key) const;
+
+  FarmState::Data& data_;
+  Instant now_;
+  std::vector<Effect> effects_;
+  std::set<JobNo> jobs_;  // changed: saved and told once, at the end
+  std::set<NodeNo> nodes_;
+};
+
+inline constexpr std::size_t max_active_jobs = 10'000;  // their rows alone stay below some 20 MB
+inline constexpr std::size_t max_nodes = 10'000;        // an open broker must not fill the memory
+inline constexpr std::size_t max_warnings = 20;         // of one job, distinct
+inline constexpr std::uint32_t max_sends = 6;           // of one run command: 5 * resend_ms, then it is lost
+inline constexpr std::uint32_t max_taken_back = 3;      // of one task, for idle nodes: no ping-pong
+inline constexpr std::int64_t refusal_rest_ms = 5'000;  // after `unavailable`: one heartbeat
+inline constexpr std::int64_t save_seen_ms = 60'000;    // last_seen is written no oftener than this
+inline constexpr std::int64_t save_stats_ms = 5'000;    // …and the counters than this
+
+// The cid of the command about an attempt: the same command again has the same.
+std::string run_cid(const TaskId& task, std::uint32_t attempt);
+std::string cancel_cid(const TaskId& task, std::uint32_t attempt);
+struct CommandName {
+  bool is_cancel = false;
+  TaskId task;
+  std::uint32_t attempt = 0;
+};
+std::optional<CommandName> parse_cid(std::string_view cid);
+
+}  // namespace kiln::scheduler

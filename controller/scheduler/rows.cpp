@@ -1,0 +1,117 @@
+#include "scheduler/rows.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace kiln::scheduler {
+
+std::uint32_t JobSpec::task_count() const {
+  const std::size_t each = std::max<std::uint32_t>(chunk, 1);
+  return static_cast<std::uint32_t>((frames.size() + each - 1) / each);
+}
+
+payloads::FrameSet JobSpec::task_frames(std::uint32_t index) const {
+  const std::size_t each = std::max<std::uint32_t>(chunk, 1);
+  const std::size_t from = index * each;
+  if (from >= frames.size()) return {};
+  return frames.slice(from, std::min(each, frames.size() - from));
+}
+
+std::string_view to_string(TaskState state) {
+  switch (state) {
+    case TaskState::queued:
+      return "queued";
+    case TaskState::assigned:
+      return "assigned";
+    case TaskState::running:
+      return "running";
+    case TaskState::done:
+      return "done";
+    case TaskState::failed:
+      return "failed";
+    case TaskState::cancelled:
+      return "cancelled";
+  }
+  return "queued";
+}
+
+std::string_view to_string(AttemptState state) {
+  switch (state) {
+    case AttemptState::assigned:
+      return "assigned";
+    case AttemptState::running:
+      return "running";
+    case AttemptState::done:
+      return "done";
+    case AttemptState::failed:
+      return "failed";
+    case AttemptState::lost:
+      return "lost";
+    case AttemptState::superseded:
+      return "superseded";
+    case AttemptState::cancelled:
+      return "cancelled";
+  }
+  return "assigned";
+}
+
+std::string_view to_string(NodePresence presence) {
+  switch (presence) {
+    case NodePresence::unknown:
+      return "unknown";
+    case NodePresence::online:
+      return "online";
+    case NodePresence::draining:
+      return "draining";
+    case NodePresence::offline:
+      return "offline";
+  }
+  return "unknown";
+}
+
+std::string_view shown_state(const JobRow& job) {
+  switch (job.state) {
+    case JobState::active:
+      return job.started_ms == 0 ? "queued" : "running";
+    case JobState::paused:
+      return "paused";
+    case JobState::done:
+      return "done";
+    case JobState::failed:
+      return "failed";
+    case JobState::cancelled:
+      return "cancelled";
+  }
+  return "queued";
+}
+
+double percent(const JobRow& job) {
+  const auto total = job.counts.total();
+  return total == 0 ? 0 : 100.0 * job.counts.done / total;
+}
+
+std::optional<double> eta_s(const JobRow& job) {
+  const auto& counts = job.counts;
+  if (counts.done == 0 || counts.running == 0) return std::nullopt;
+  const double mean_s = job.render_s / counts.done;
+  // counts.running includes what waits on a node behind its slots: one task a slot, more of short ones, as
+  // Policy::queue_ahead_ms (2 s) and max_queue_ahead (16) have it.
+  const double ahead = std::clamp(2.0 / std::max(mean_s, 0.001), 1.0, 16.0);
+  const double slots = std::max(1.0, std::round(counts.running / (1 + ahead)));
+  // What renders now is half done, on average.
+  const double left = std::max(0.0, counts.queued + counts.running - slots / 2);
+  return mean_s * left / slots;
+}
+
+payloads::JobStatus job_status(const JobRow& job) {
+  payloads::JobStatus status;
+  status.name = job.spec.name;
+  status.state = shown_state(job);
+  status.priority = job.priority;
+  status.tasks = job.counts;
+  status.percent = percent(job);
+  status.eta_s = eta_s(job);
+  return status;
+}
+
+}  // namespace kiln::scheduler
