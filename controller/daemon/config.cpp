@@ -2,25 +2,27 @@
 
 #include <fmt/core.h>
 
+#include <toml++/toml.h>
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <functional>
 #include <map>
 #include <set>
-#include <toml++/toml.h>
 
 #include "base/version.h"
 
 namespace kiln::controller {
 
 std::string Endpoint::str() const {
-  return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port) : fmt::format("[{}]:{}", host, port);
+  return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)
+                                             : fmt::format("[{}]:{}", host, port);
 }
 
 Result<Endpoint> parse_endpoint(const std::string& text) {
   const auto colon = text.rfind(':');
   const auto wrong = [&] {
-    return fail(Code::invalid, fmt::format("'{}' is no address: write host:port, as in 127.0.0.1:8780", text));
+    return fail(Code::invalid,
+                fmt::format("'{}' is no address: write host:port, as in 127.0.0.1:8780", text));
   };
   if (colon == std::string::npos) return wrong();
   Endpoint endpoint;
@@ -32,7 +34,8 @@ Result<Endpoint> parse_endpoint(const std::string& text) {
   }
   if (endpoint.host.empty()) endpoint.host = "0.0.0.0";
   const auto port = text.substr(colon + 1);
-  if (port.empty() || port.size() > 5 || port.find_first_not_of("0123456789") != std::string::npos) return wrong();
+  if (port.empty() || port.size() > 5 || port.find_first_not_of("0123456789") != std::string::npos)
+    return wrong();
   const auto number = std::stoul(port);
   if (number > 65535) return wrong();
   endpoint.port = static_cast<std::uint16_t>(number);

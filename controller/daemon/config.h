@@ -32,8 +32,8 @@ struct Config {
   std::uint64_t min_free_mib = 1024;
 };
 
-// Reads a settings file over `config`. Errors: invalid with file, line, what is wrong and what would be right;
-// an unknown key is an error too, since it is most often a misspelt one.
+// Reads a settings file over `config`. Errors: invalid with file, line, what is wrong and what would be
+// right; an unknown key is an error too, since it is most often a misspelt one.
 Status read_file(const std::filesystem::path& file, Config& config);
 
 // The command line, which may name a settings file. Prints help or version and exits for those flags.

@@ -21,10 +21,12 @@ constexpr auto persist_again_after = 1s;
 
 }  // namespace
 
-FarmThread::FarmThread(scheduler::FarmState state, FarmPorts ports)
-    : state_(std::move(state)), ports_(std::move(ports)), queue_(queue_capacity), summary_(state_.summary()) {}
+FarmThread::FarmThread(scheduler::FarmState state)
+    : state_(std::move(state)), queue_(queue_capacity), summary_(state_.summary()) {}
 
-FarmThread::~FarmThread() { stop(); }
+FarmThread::~FarmThread() {
+  stop();
+}
 
 void FarmThread::start() {
   thread_ = std::thread([this] { run(); });
@@ -35,7 +37,8 @@ void FarmThread::stop() {
   queue_.close();
   if (thread_.joinable()) thread_.join();
   const std::lock_guard lock(mutex_);
-  for (auto& [id, promise] : waiting_) promise.set_value(fail(Code::unavailable, "the controller is stopping"));
+  for (auto& [id, promise] : waiting_)
+    promise.set_value(fail(Code::unavailable, "the controller is stopping"));
   waiting_.clear();
 }
 
@@ -77,7 +80,8 @@ void FarmThread::run() {
     std::vector<scheduler::Effect> effects;
     const auto take = [&](const scheduler::Event& event) {
       auto more = step(state_, now, event);
-      effects.insert(effects.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+      effects.insert(effects.end(), std::make_move_iterator(more.begin()),
+                     std::make_move_iterator(more.end()));
     };
     for (const auto& event : events) take(event);
     const bool tick_is_due = now.mono_ms - ticked_ms_ >= std::chrono::milliseconds(tick_every).count();
@@ -139,7 +143,8 @@ void FarmThread::persist(const std::vector<scheduler::Effect>& effects) {
 
 void FarmThread::accept(const scheduler::AcceptFiles& files) {
   if (const auto moved = ports_.accept_files(files); !moved) {
-    log::error("farm", "while moving the frames of {}: {}; trying again", files.task.str(), moved.error().message);
+    log::error("farm", "while moving the frames of {}: {}; trying again", files.task.str(),
+               moved.error().message);
     unaccepted_.push_back(files);
   }
 }

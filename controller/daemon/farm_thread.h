@@ -39,9 +39,11 @@ struct FarmPorts {
 
 class FarmThread final : public api::Farm {
  public:
-  FarmThread(scheduler::FarmState state, FarmPorts ports);
+  explicit FarmThread(scheduler::FarmState state);
   ~FarmThread() override;  // stops
 
+  // Before start(), once those who are reached through the ports exist: some of them need the farm first.
+  void set_ports(FarmPorts ports) { ports_ = std::move(ports); }
   void start();
   // Finishes what is queued, then ends. Whoever still asks is told unavailable.
   void stop();

@@ -42,7 +42,8 @@ void LiveView::saw(const NodeId& node, const payloads::HostTelemetry& telemetry)
 
 void LiveView::remember(Entry& entry, int gpu, api::TelemetryPoint point) {
   auto& points = entry.history[gpu];
-  if (!points.empty() && points.back().ts >= point.ts) return;  // a retained copy, or a clock set back
+  if (!points.empty() && points.back().ts == point.ts) return;         // the same one again
+  if (!points.empty() && points.back().ts > point.ts) points.clear();  // the node's clock was set back
   points.push_back(point);
   if (points.size() > history_points) points.pop_front();
 }
@@ -63,6 +64,8 @@ std::vector<api::TelemetryPoint> LiveView::history(const NodeId& id, int gpu, st
   return {points->second.end() - count, points->second.end()};
 }
 
-payloads::ControllerSummary LiveView::summary() { return summary_(); }
+payloads::ControllerSummary LiveView::summary() {
+  return summary_();
+}
 
 }  // namespace kiln::controller

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <chrono>
+#include <utility>
 
 #include "runtime/clock.h"
 #include "runtime/log.h"
@@ -49,13 +50,17 @@ Link::Link(LinkConfig config, LinkHandlers handlers)
   on.on_disconnect = [this](const std::string& reason) {
     log::error("fleet", "{}; trying again", reason);
     handlers_.on_alarm(reason);
+    handlers_.on_event(scheduler::BrokerLost{});
   };
   client_ = std::make_unique<runtime::MqttClient>(std::move(mqtt), std::move(on));
   client_->subscribe(topics::all_nodes_filter(), 1);
   client_->subscribe(topics::all_requests_filter(), 1);
 }
 
-Link::~Link() {
+Link::~Link() { stop(); }
+
+void Link::stop() {
+  if (std::exchange(is_stopped_, true)) return;
   publish(outbound_.status(false));
   // Not reached: the broker is gone, and its last will with it; nodes learn it from the missing status.
   if (!client_->flush(farewell)) log::warn("fleet", "the broker did not take the farewell");

@@ -41,9 +41,11 @@ struct LinkHandlers {
 class Link {
  public:
   Link(LinkConfig config, LinkHandlers handlers);
-  ~Link();  // publishes `offline`, then disconnects
+  ~Link();  // stop()
 
   void start();
+  // Publishes `offline`, then disconnects; no handler is called afterwards.
+  void stop();
 
   // On the farm thread: see Outbound.
   void carry_out(const scheduler::Effect& effect, Instant now) { outbound_.carry_out(effect, now); }
@@ -62,6 +64,7 @@ class Link {
   LinkHandlers handlers_;
   Outbound outbound_;
   std::map<std::string, std::int64_t> complained_ms_;  // by topic; on the MQTT thread only
+  bool is_stopped_ = false;
   std::unique_ptr<runtime::MqttClient> client_;        // last: its thread uses what stands above
 };
 

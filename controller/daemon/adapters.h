@@ -1,0 +1,74 @@
+// The API's interfaces, met with the rooms that do the work. Nothing is decided here.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/assets.h"
+#include "api/farm.h"
+#include "api/storage.h"
+#include "files/blobs.h"
+#include "files/layout.h"
+#include "files/results.h"
+#include "files/thumbnails.h"
+#include "store/reader.h"
+
+namespace kiln::controller {
+
+class DatabaseReader final : public api::Reader {
+ public:
+  explicit DatabaseReader(const store::Reader& reader) : reader_(reader) {}
+  Result<std::vector<scheduler::JobRow>> jobs(const api::JobQuery& query) override;
+  Result<scheduler::JobRow> job(const std::string& id_or_number) override;
+  Result<std::vector<scheduler::TaskRow>> tasks(const scheduler::JobRow& job,
+                                                const api::TaskQuery& query) override;
+  Result<std::vector<scheduler::AttemptRow>> attempts(const TaskId& task) override;
+  Result<std::vector<scheduler::ResultRow>> results(const api::ResultQuery& query) override;
+  Result<std::vector<scheduler::NodeRow>> nodes() override;
+  Result<scheduler::NodeRow> node(const NodeId& id) override;
+
+ private:
+  const store::Reader& reader_;
+};
+
+class DiskStorage final : public api::Storage {
+ public:
+  DiskStorage(files::Layout layout, files::Blobs& blobs, files::Results& results,
+              files::Thumbnails& thumbnails)
+      : layout_(std::move(layout)), blobs_(blobs), results_(results), thumbnails_(thumbnails) {}
+
+  std::optional<std::uint64_t> blob_size(const std::string& digest) override;
+  std::uint64_t partial_size(const std::string& digest) override;
+  Result<api::Stored> open_blob(const std::string& digest) override;
+  Result<std::unique_ptr<api::Upload>> put_blob(const std::string& digest, std::uint64_t offset,
+                                                std::uint64_t total) override;
+  Result<std::string> put_text(std::string_view text) override;
+  Result<std::unique_ptr<api::Upload>> put_result(const TaskId& task, std::uint32_t attempt,
+                                                  const std::string& path, std::uint64_t size,
+                                                  const std::string& digest) override;
+  bool has_result(const TaskId& task, std::uint32_t attempt, const std::string& path,
+                  const std::string& digest) override;
+  Result<std::unique_ptr<api::Upload>> put_log(const TaskId& task, std::uint32_t attempt,
+                                               std::uint64_t size) override;
+  Result<api::Stored> open_log(const TaskId& task, std::uint32_t attempt) override;
+  std::string output_dir(const JobId& job) override;
+  Result<api::Stored> open_output(const JobId& job, const std::string& path) override;
+  Result<api::Stored> open_thumbnail(const JobId& job, const std::string& path) override;
+  Result<api::Archive> archive(const JobId& job) override;
+
+ private:
+  files::Layout layout_;
+  files::Blobs& blobs_;
+  files::Results& results_;
+  files::Thumbnails& thumbnails_;
+};
+
+// What controller/web's build put into the binary.
+class PageAssets final : public api::Assets {
+ public:
+  [[nodiscard]] std::optional<api::Asset> find(std::string_view path) const override;
+};
+
+}  // namespace kiln::controller

@@ -1,0 +1,318 @@
+// kiln-controller: wires the rooms by hand. The order of construction is the order of start; destruction goes
+// the other way, so that nobody is told of things by somebody who is gone.
+#include <fmt/core.h>
+#include <systemd/sd-daemon.h>
+
+#include <csignal>
+#include <cstdio>
+#include <optional>
+#include <random>
+#include <thread>
+
+#include "api/api.h"
+#include "api/requests.h"
+#include "base/version.h"
+#include "daemon/adapters.h"
+#include "daemon/config.h"
+#include "daemon/farm_thread.h"
+#include "daemon/housekeeping.h"
+#include "daemon/live_view.h"
+#include "fleet/broker.h"
+#include "fleet/link.h"
+#include "http/server.h"
+#include "runtime/clock.h"
+#include "runtime/files.h"
+#include "runtime/log.h"
+#include "runtime/queue.h"
+#include "store/store.h"
+
+namespace kiln::controller {
+namespace {
+
+constexpr std::uint64_t mib = 1024 * 1024;
+constexpr std::size_t requests_waiting =
+    256;  // over MQTT; beyond, the sender gets no answer and repeats (rule 12)
+
+std::uint32_t random_number() {
+  static thread_local std::random_device device;
+  return device();
+}
+
+std::string random_id() {
+  std::string id;
+  for (int i = 0; i < 2; ++i) id += fmt::format("{:08x}", random_number());
+  return id;
+}
+
+std::string one_line(const std::string& path) {
+  auto text = runtime::read_file(path, 4096);
+  if (!text) return "";
+  return text->substr(0, text->find('\n'));
+}
+
+// The address under which this machine's own programs reach the API; nodes go by the one they were given.
+std::string own_url(const Config& config, std::uint16_t port) {
+  const bool is_wildcard = config.http.host == "0.0.0.0" || config.http.host == "::";
+  return "http://" + Endpoint{is_wildcard ? "127.0.0.1" : config.http.host, port}.str();
+}
+
+// MQTT requests one after another, off the MQTT thread: each may wait for the farm.
+class RequestDesk {
+ public:
+  RequestDesk(api::Api& api, std::function<void(const fleet::RequestSeen&, payloads::Response)> respond)
+      : api_(api), respond_(std::move(respond)), queue_(requests_waiting), thread_([this] { run(); }) {}
+  ~RequestDesk() {
+    queue_.close();
+    thread_.join();
+  }
+  void take(fleet::RequestSeen request) {
+    if (!queue_.push(std::move(request))) log::warn("fleet", "a request is dropped: too many are waiting");
+  }
+
+ private:
+  void run() {
+    for (;;) {
+      const auto requests = queue_.pop_all(std::chrono::milliseconds(-1));
+      if (requests.empty()) return;
+      for (const auto& request : requests) {
+        respond_(request, api::handle_request(api_, request.user, request.verb, request.request));
+      }
+    }
+  }
+
+  api::Api& api_;
+  std::function<void(const fleet::RequestSeen&, payloads::Response)> respond_;
+  runtime::Queue<fleet::RequestSeen> queue_;
+  std::thread thread_;
+};
+
+// A farm under way when the last run ended: its attempts' files are brought to where the database says they
+// are.
+Status accept_again(store::Store& store, files::Results& results) {
+  auto unmoved = store.unmoved();
+  if (!unmoved) return fail(std::move(unmoved.error()));
+  for (const auto& accept : *unmoved) {
+    if (auto moved = results.accept(accept); !moved) {
+      log::error("files", "while moving the frames of {}: {}", accept.task.str(), moved.error().message);
+    }
+  }
+  return {};
+}
+
+// Uploads of attempts that nobody can accept any more. Those of open tasks stay: their node may still commit.
+Status drop_stray_uploads(const files::Results& results, const scheduler::FarmState& state) {
+  const auto incoming = results.incoming();
+  if (!incoming) return fail(incoming.error());
+  for (const auto& attempt : *incoming) {
+    const auto* job = state.job(attempt.task.job);
+    const bool is_open = job != nullptr && (job->state == scheduler::JobState::active ||
+                                            job->state == scheduler::JobState::paused);
+    const auto task_state = is_open ? state.task(attempt.task).state : scheduler::TaskState::done;
+    if (task_state != scheduler::TaskState::done) continue;
+    if (auto dropped = results.drop(attempt.task, attempt.attempt); !dropped) return dropped;
+  }
+  return {};
+}
+
+Status run(const Config& config, const sigset_t& signals) {
+  if (auto made = runtime::make_folders(config.data); !made) return made;
+  const auto data = std::filesystem::absolute(config.data).lexically_normal();
+  const files::Layout layout(data);
+  if (auto created = layout.create(); !created) return created;
+
+  auto store = store::Store::open(layout.database(), random_id());
+  if (!store) return fail(std::move(store.error()));
+  const auto epoch = store->raise_epoch();
+  if (!epoch) return fail(epoch.error());
+  auto rows = store->load();
+  if (!rows) return fail(std::move(rows.error()));
+  auto reader = store::Reader::open(layout.database());
+  if (!reader) return fail(std::move(reader.error()));
+
+  files::Blobs blobs(layout);
+  files::Results results(layout);
+  files::Thumbnails thumbnails(layout);
+  if (auto accepted = accept_again(*store, results); !accepted) return accepted;
+
+  scheduler::Policy policy;
+  policy.grace_ms = std::int64_t{config.grace_s} * 1000;
+  policy.max_failures = config.max_failures;
+  const Instant started = runtime::now();
+  scheduler::FarmState state(policy, *rows, started);
+  if (auto dropped = drop_stray_uploads(results, state); !dropped) return dropped;
+  log::info("controller", "Kiln {} on {}: {} jobs, {} nodes known, epoch {}", version, data.string(),
+            rows->jobs.size(), rows->nodes.size(), *epoch);
+
+  FarmThread farm(std::move(state));
+  LiveView live([&farm] { return farm.summary(); });
+  DatabaseReader database(*reader);
+  DiskStorage storage(layout, blobs, results, thumbnails);
+  const PageAssets assets;
+  api::EventRing events(random_id());
+  api::Broadcaster broadcaster(events, live,
+                               [&storage](const JobId& job) { return storage.output_dir(job); });
+  http::Counters counters;
+  api::Settings settings;
+  settings.farm = store->farm_id();
+  settings.mqtt_port = config.mqtt.port;
+  if (!config.embedded_broker) settings.mqtt_host = config.mqtt.host;
+  settings.data_dir = data.string();
+  api::Api api{farm,
+               database,
+               live,
+               storage,
+               assets,
+               events,
+               broadcaster,
+               counters,
+               settings,
+               random_number,
+               [] { return runtime::now(); },
+               started};
+
+  http::Config http;
+  http.address = config.http.host;
+  http.port = config.http.port;
+  http.head.names.insert(http.head.names.end(), config.http_names.begin(), config.http_names.end());
+  http.counters = &counters;
+  http.on_complaint = [](const std::string& text) { log::warn("http", "{}", text); };
+  auto server = http::Server::start(http, api::make_router(api));
+  if (!server) return fail(std::move(server.error()));
+  const auto url = own_url(config, (*server)->port());
+
+  std::optional<fleet::Broker> broker;
+  if (config.embedded_broker) {
+    fleet::BrokerConfig mosquitto;
+    mosquitto.folder = data / "broker";
+    mosquitto.host = config.mqtt.host;
+    mosquitto.port = config.mqtt.port;
+    broker.emplace(mosquitto,
+                   [&broadcaster](const std::string& text) { broadcaster.set_alarm("broker", text); });
+    if (auto up = broker->start(); !up) return up;
+  }
+
+  Housekeeping housekeeping(layout, results, blobs, config.min_free_mib * mib,
+                            {[&](bool full, const std::string& message) {
+                              farm.post(scheduler::DiskPressure{full});
+                              broadcaster.set_alarm("disk", message);
+                            }});
+
+  fleet::LinkConfig mqtt;
+  const bool is_wildcard = config.mqtt.host == "0.0.0.0" || config.mqtt.host == "::";
+  mqtt.host = config.embedded_broker && is_wildcard ? "127.0.0.1" : config.mqtt.host;
+  mqtt.port = config.mqtt.port;
+  mqtt.farm_id = store->farm_id();
+  mqtt.username = config.mqtt_username;
+  if (!config.mqtt_password_file.empty()) mqtt.password = one_line(config.mqtt_password_file);
+  mqtt.epoch = *epoch;
+  mqtt.version = std::string(version);
+  mqtt.url = url;
+  std::optional<RequestDesk> desk;
+  fleet::LinkHandlers said;
+  said.on_event = [&](scheduler::Event event) {
+    if (const auto* tasks = std::get_if<scheduler::NodeTasksSeen>(&event)) {
+      live.saw(tasks->node, tasks->tasks);
+      broadcaster.node_said(tasks->node, runtime::now());
+    }
+    farm.post(std::move(event));
+  };
+  said.on_gpu = [&](const fleet::GpuSeen& seen) {
+    live.saw(seen.node, seen.gpu, seen.telemetry);
+    broadcaster.node_said(seen.node, runtime::now());
+  };
+  said.on_host = [&](const fleet::HostSeen& seen) {
+    live.saw(seen.node, seen.telemetry);
+    broadcaster.node_said(seen.node, runtime::now());
+  };
+  said.on_request = [&desk](fleet::RequestSeen seen) { desk->take(std::move(seen)); };
+  said.on_alarm = [&broadcaster](const std::string& text) { broadcaster.set_alarm("mqtt", text); };
+  fleet::Link link(mqtt, std::move(said));
+  desk.emplace(api, [&link](const fleet::RequestSeen& seen, const payloads::Response& response) {
+    link.respond(seen.user, seen.verb, response);
+  });
+
+  farm.set_ports({.persist = [&](const auto& effects) { return store->apply(effects); },
+                  .accept_files = [&](const scheduler::AcceptFiles& accept) -> Status {
+                    const auto accepted = results.accept(accept);
+                    return accepted ? Status() : Status(fail(accepted.error()));
+                  },
+                  .drop_files =
+                      [&](const scheduler::DropFiles& drop) {
+                        if (auto dropped = results.drop(drop.task, drop.attempt); !dropped) {
+                          log::error("files", "{}", dropped.error().message);
+                        }
+                      },
+                  .erase_files =
+                      [&](const JobId& job) {
+                        if (auto removed = results.remove_job(job); !removed)
+                          log::error("files", "{}", removed.error().message);
+                      },
+                  .publish =
+                      [&](const scheduler::Effect& effect, Instant now) {
+                        if (const auto* remark = std::get_if<scheduler::Remark>(&effect))
+                          log::info("farm", "{}", remark->text);
+                        link.carry_out(effect, now);
+                        broadcaster.publish(effect, now);
+                        if (std::holds_alternative<scheduler::SendRebirth>(effect)) {
+                          const auto jobs =
+                              database.jobs({.state = {}, .user = {}, .limit = 1000, .before = 0});
+                          const auto nodes = database.nodes();
+                          if (jobs && nodes) link.reconnected(*jobs, *nodes, now);
+                        }
+                      },
+                  .tick =
+                      [&](Instant now, const payloads::ControllerSummary& summary) {
+                        for (const auto& settled : housekeeping.take_settled()) {
+                          std::vector<store::Store::Rename> renames;
+                          for (const auto& rename : settled.renames)
+                            renames.push_back({rename.path, rename.placed});
+                          store->mark_moved(settled.task, settled.attempt, renames);
+                        }
+                        link.tick(now, summary);
+                        broadcaster.tick(now, summary);
+                      },
+                  .alarm = [&](const std::string& text) { broadcaster.set_alarm("store", text); },
+                  .alive = [] { sd_notify(0, "WATCHDOG=1"); }});
+  housekeeping.start();
+  farm.start();
+  link.start();
+
+  log::info("controller", "the page and the API are at {}/, the broker at {}", url, config.mqtt.str());
+  sd_notifyf(0, "READY=1\nSTATUS=%s", url.c_str());
+
+  int signal = 0;
+  ::sigwait(&signals, &signal);
+  log::info("controller", "stopping ({})", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+  sd_notify(0, "STOPPING=1");
+  events.close();
+  (*server)->stop();
+  link.stop();
+  desk.reset();
+  farm.stop();
+  return {};
+}
+
+}  // namespace
+}  // namespace kiln::controller
+
+int main(int argc, char** argv) {
+  // Taken by sigwait below; blocked before the first thread, so that all inherit it.
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGTERM);
+  ::sigaddset(&signals, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);  // a client that went away is a write error, not the end
+
+  const auto config = kiln::controller::read_command_line(argc, argv);
+  if (!config) {
+    fmt::print(stderr, "kiln-controller: {}\n", config.error().message);
+    return 2;
+  }
+  const auto done = kiln::controller::run(*config, signals);
+  if (!done) {
+    fmt::print(stderr, "kiln-controller: {}\n", done.error().message);
+    return 1;
+  }
+  return 0;
+}
