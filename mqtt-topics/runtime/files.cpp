@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -122,6 +123,16 @@ Result<Space> disk_space(const fs::path& path) {
     return fail(os_error(errno, fmt::format("asking for the free space at {}", path.native())));
   }
   return Space{status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize};
+}
+
+Result<Fd> lock_folder(const std::filesystem::path& folder, std::string_view who) {
+  auto fd = open_file(folder / "lock", O_RDWR | O_CREAT);
+  if (!fd) return fail(std::move(fd.error()).with(fmt::format("while locking {}", folder.string())));
+  if (::flock(fd->get(), LOCK_EX | LOCK_NB) == 0) return fd;
+  if (errno != EWOULDBLOCK) return fail(os_error(errno, fmt::format("while locking {}", folder.string())));
+  return fail(Code::conflict,
+              fmt::format("{} is in use by another {}: stop that one, or choose another folder with --data",
+                          folder.string(), who));
 }
 
 }  // namespace kiln::runtime

@@ -1,127 +1,195 @@
 #include "runtime/process.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <climits>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
+#include <future>
+#include <map>
+#include <thread>
 
-extern char** environ;
+#include "runtime/files.h"
+#include "runtime/queue.h"
 
 namespace kiln::runtime {
 
+namespace fs = std::filesystem;
+
 namespace {
 
-using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+using Milliseconds = std::chrono::milliseconds;
 
-// The program as an absolute path, so that the child needs no PATH search between fork and exec.
-Result<std::string> find_program(const std::string& name) {
-  if (name.find('/') != std::string::npos) {
-    if (::access(name.c_str(), X_OK) != 0) return fail(system_error(errno, name));
-    return name;
+constexpr Milliseconds for_ever{-1};
+
+// ---- one thread that starts every child -----------------------------------------------------------------
+// PR_SET_PDEATHSIG is about the thread that forked, not its process: a child started by a task's thread would
+// die when that thread ends. So one thread, which lives as long as the process, starts them all.
+
+class Starter {
+ public:
+  static void run(const std::function<void()>& job) {
+    static Starter& starter = *new Starter;  // never destroyed: a child may be started at any time
+    std::promise<void> done;
+    const auto pushed = starter.jobs_.push([&] {
+      job();
+      done.set_value();
+    });
+    KILN_ASSERT(pushed);
+    done.get_future().wait();
   }
-  const char* variable = std::getenv("PATH");
-  std::string_view folders = variable != nullptr ? variable : "/usr/local/bin:/usr/bin:/bin";
-  while (!folders.empty()) {
-    const auto colon = std::min(folders.find(':'), folders.size());
-    auto candidate = fmt::format("{}/{}", folders.substr(0, colon), name);
-    if (::access(candidate.c_str(), X_OK) == 0) return candidate;
-    folders.remove_prefix(std::min(colon + 1, folders.size()));
+
+ private:
+  Starter() {
+    std::thread([this] {
+      sigset_t all;
+      ::sigfillset(&all);
+      ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
+      for (;;) {
+        for (const auto& job : jobs_.pop_all(for_ever)) job();
+      }
+    }).detach();
   }
-  return fail(Code::not_found, fmt::format("the program '{}' is not installed (not in PATH)", name));
-}
 
-std::vector<std::string> child_environment(const std::vector<std::pair<std::string, std::string>>& added) {
-  std::vector<std::string> all;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string_view text = *entry;
-    const auto name = text.substr(0, text.find('='));
-    const bool replaced =
-        std::any_of(added.begin(), added.end(), [&](const auto& one) { return one.first == name; });
-    // NOTIFY_SOCKET and WATCHDOG_* speak to systemd in our name: not for children.
-    if (!replaced && name != "NOTIFY_SOCKET" && !name.starts_with("WATCHDOG_")) all.emplace_back(text);
-  }
-  for (const auto& [name, value] : added) all.push_back(name + "=" + value);
-  return all;
-}
-
-std::vector<char*> pointers(std::vector<std::string>& strings) {
-  std::vector<char*> out;
-  for (auto& text : strings) out.push_back(text.data());
-  out.push_back(nullptr);
-  return out;
-}
-
-// Everything the child needs between fork and exec, prepared before the fork: after it only
-// async-signal-safe calls are allowed (signal-safety(7)), since other threads may hold malloc's lock.
-struct ChildPlan {
-  const char* program;
-  char** argv;
-  char** environment;
-  const char* cwd;
-  const std::pair<int, int>* descriptors;
-  std::size_t descriptor_count;
-  Limits limits;
-  pid_t parent;
+  static constexpr std::size_t more_than_threads = 100'000;  // each caller waits for its own
+  Queue<std::function<void()>> jobs_{more_than_threads};
 };
 
-[[noreturn]] void child_main(const ChildPlan& plan, int report_fd) {
-  const auto give_up = [&] {
-    const int error = errno;
-    [[maybe_unused]] const auto ignored = ::write(report_fd, &error, sizeof error);
-    ::_exit(127);
-  };
-  ::setpgid(0, 0);
+// ---- between fork and exec ------------------------------------------------------------------------------
+// Only async-signal-safe calls from here on: other threads' locks may be held for ever in the child.
+
+enum class Step : int { descriptors, limits, cwd, exec };
+struct Trouble {
+  Step step;
+  int error;
+};
+
+struct Plan {
+  pid_t parent = 0;
+  const char* program = nullptr;
+  char* const* argv = nullptr;
+  char* const* envp = nullptr;
+  const char* cwd = nullptr;             // nullptr: ours
+  std::vector<std::pair<int, int>> fds;  // ours, the child's
+  std::vector<int> copies;               // room for as many
+  Limits limits;
+  int niceness = 0;
+  int report_fd = -1;
+};
+
+[[noreturn]] void report(int fd, Step step) {
+  const Trouble trouble{step, errno};
+  [[maybe_unused]] const auto written = ::write(fd, &trouble, sizeof trouble);
+  ::_exit(127);
+}
+
+bool close_on_exec_from(unsigned first) {
+  constexpr unsigned cloexec = 1U << 2U;  // CLOSE_RANGE_CLOEXEC
+  return ::syscall(SYS_close_range, first, UINT_MAX, cloexec) == 0;
+}
+
+bool limit(int which, std::uint64_t value) {
+  const rlimit bound{value, value};
+  return value == 0 || ::setrlimit(static_cast<__rlimit_resource>(which), &bound) == 0;
+}
+
+[[noreturn]] void become(Plan& plan) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != plan.parent) ::_exit(127);  // the parent died before the line above
-  struct sigaction defaults {};
-  defaults.sa_handler = SIG_DFL;
-  for (int number = 1; number < NSIG; ++number) ::sigaction(number, &defaults, nullptr);
+  if (::getppid() != plan.parent) ::_exit(127);  // it died before we asked to be told
+  ::setpgid(0, 0);
+  for (int signal = 1; signal < NSIG; ++signal) ::signal(signal, SIG_DFL);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 
-  // First out of the way of the targets, then onto them.
-  constexpr int above = 64;
-  int moved[16];
-  const int report = ::fcntl(report_fd, F_DUPFD_CLOEXEC, above);
-  if (report < 0 || plan.descriptor_count > std::size(moved)) give_up();
-  for (std::size_t i = 0; i < plan.descriptor_count; ++i) {
-    moved[i] = ::fcntl(plan.descriptors[i].first, F_DUPFD_CLOEXEC, above);
-    if (moved[i] < 0) give_up();
+  // First copies far above every number wanted, so that none is overwritten before it was copied.
+  int above = 3;
+  for (const auto& [ours, theirs] : plan.fds) above = std::max(above, theirs + 1);
+  const int report_fd = ::fcntl(plan.report_fd, F_DUPFD_CLOEXEC, above);
+  if (report_fd < 0) report(plan.report_fd, Step::descriptors);
+  for (std::size_t i = 0; i < plan.fds.size(); ++i) {
+    plan.copies[i] = ::fcntl(plan.fds[i].first, F_DUPFD_CLOEXEC, above);
+    if (plan.copies[i] < 0) report(report_fd, Step::descriptors);
   }
-  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  for (int standard = 0; standard < 3; ++standard) ::dup2(null, standard);
-  for (std::size_t i = 0; i < plan.descriptor_count; ++i) ::dup2(moved[i], plan.descriptors[i].second);
-  // Close-on-exec marks the rest, so that a library's descriptor without the flag does not leak.
-  int highest_target = 2;
-  for (std::size_t i = 0; i < plan.descriptor_count; ++i) {
-    highest_target = std::max(highest_target, plan.descriptors[i].second);
+  if (!close_on_exec_from(3)) report(report_fd, Step::descriptors);
+  for (std::size_t i = 0; i < plan.fds.size(); ++i) {
+    if (::dup2(plan.copies[i], plan.fds[i].second) < 0) report(report_fd, Step::descriptors);
   }
-  ::syscall(SYS_close_range, static_cast<unsigned>(highest_target) + 1U, ~0U,
-            1U << 2U /* CLOSE_RANGE_CLOEXEC */);
 
-  const auto limit = [&](auto which, std::uint64_t value) {
-    const struct rlimit bound { value, value };
-    if (value != 0 && ::setrlimit(which, &bound) != 0) give_up();
-  };
-  limit(RLIMIT_AS, plan.limits.memory_bytes);
-  limit(RLIMIT_CPU, plan.limits.cpu_s);
-  if (plan.cwd != nullptr && ::chdir(plan.cwd) != 0) give_up();
-  ::execve(plan.program, plan.argv, plan.environment);
-  const int error = errno;
-  [[maybe_unused]] const auto ignored = ::write(report, &error, sizeof error);
-  ::_exit(127);
+  if (!limit(RLIMIT_AS, plan.limits.memory_bytes) || !limit(RLIMIT_CPU, plan.limits.cpu_s)) {
+    report(report_fd, Step::limits);
+  }
+  if (plan.cwd != nullptr && ::chdir(plan.cwd) != 0) report(report_fd, Step::cwd);
+  if (plan.niceness != 0) [[maybe_unused]]
+    const int nice = ::nice(plan.niceness);
+  ::execve(plan.program, plan.argv, plan.envp);
+  report(report_fd, Step::exec);
+}
+
+// ---- around it ------------------------------------------------------------------------------------------
+
+// Ours without what speaks to systemd in our name, and with the changes.
+std::vector<std::string> environment(const std::vector<std::pair<std::string, std::string>>& changes) {
+  std::map<std::string, std::string> all;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    const auto equals = text.find('=');
+    if (equals == std::string_view::npos) continue;
+    const auto name = text.substr(0, equals);
+    if (name != "NOTIFY_SOCKET" && !name.starts_with("WATCHDOG_")) all.emplace(name, text.substr(equals + 1));
+  }
+  for (const auto& [name, value] : changes) all[name] = value;
+  std::vector<std::string> entries;
+  entries.reserve(all.size());
+  for (const auto& [name, value] : all) entries.push_back(fmt::format("{}={}", name, value));
+  return entries;
+}
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> all;
+  all.reserve(texts.size() + 1);
+  for (auto& text : texts) all.push_back(text.data());
+  all.push_back(nullptr);
+  return all;
+}
+
+Error trouble_error(const Trouble& trouble, const SpawnOptions& options, const fs::path& program) {
+  const auto& name = options.argv[0];
+  switch (trouble.step) {
+    case Step::descriptors:
+      return os_error(trouble.error, fmt::format("preparing the descriptors of {}", name));
+    case Step::limits:
+      return os_error(trouble.error, fmt::format("limiting {}", name));
+    case Step::cwd:
+      return os_error(trouble.error, fmt::format("starting {} in {}", name, options.cwd.native()));
+    case Step::exec:
+      return os_error(trouble.error, fmt::format("starting {}", program.native()));
+  }
+  return Error{};
+}
+
+ExitStatus to_status(int wait_status) {
+  if (WIFSIGNALED(wait_status)) return {0, WTERMSIG(wait_status)};
+  return {WEXITSTATUS(wait_status), 0};
+}
+
+// Reaps one that we just started ourselves.
+int reap(pid_t pid) {
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0) KILN_ASSERT(errno == EINTR);
+  return status;
 }
 
 }  // namespace
@@ -133,118 +201,154 @@ std::string ExitStatus::str() const {
 }
 
 Result<Pipe> make_pipe() {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return fail(system_error(errno, "while making a pipe"));
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return fail(os_error(errno, "making a pipe"));
   return Pipe{Fd(ends[0]), Fd(ends[1])};
 }
 
-Process::~Process() {
-  if (running()) kill();
-}
-
-Process::Process(Process&& other) noexcept
-    : pid_(std::exchange(other.pid_, 0)), pidfd_(std::move(other.pidfd_)) {}
-
-Process& Process::operator=(Process&& other) noexcept {
-  if (this != &other) {
-    if (running()) kill();
-    pid_ = std::exchange(other.pid_, 0);
-    pidfd_ = std::move(other.pidfd_);
+Result<fs::path> find_program(const std::string& name) {
+  if (name.find('/') != std::string::npos) {
+    if (::access(name.c_str(), X_OK) != 0) return fail(os_error(errno, fmt::format("starting {}", name)));
+    return fs::path(name);
   }
-  return *this;
+  const auto is_program = [](const fs::path& path) {
+    std::error_code error;
+    return fs::is_regular_file(path, error) && ::access(path.c_str(), X_OK) == 0;
+  };
+  const char* variable = std::getenv("PATH");
+  const std::string_view path = variable == nullptr ? "/usr/local/bin:/usr/bin:/bin" : variable;
+  for (std::size_t begin = 0; !name.empty() && begin <= path.size();) {
+    const auto end = std::min(path.find(':', begin), path.size());
+    auto candidate = fs::path(path.substr(begin, end - begin)) / name;
+    if (candidate.is_absolute() && is_program(candidate)) return candidate;
+    begin = end + 1;
+  }
+  return fail(Code::not_found, fmt::format("the program '{}' is not installed (not in PATH)", name));
 }
 
 Result<Process> Process::spawn(const SpawnOptions& options) {
   KILN_ASSERT(!options.argv.empty());
-  auto program = find_program(options.argv[0]);
-  if (!program) return fail(std::move(program.error()));
-  auto argv = options.argv;
-  auto environment = child_environment(options.environment);
-  auto argv_pointers = pointers(argv);
-  auto environment_pointers = pointers(environment);
-  auto report = make_pipe();
-  if (!report) return fail(std::move(report.error()));
-  const ChildPlan plan{program->c_str(),
-                       argv_pointers.data(),
-                       environment_pointers.data(),
-                       options.cwd.empty() ? nullptr : options.cwd.c_str(),
-                       options.descriptors.data(),
-                       options.descriptors.size(),
-                       options.limits,
-                       ::getpid()};
+  const auto program = find_program(options.argv[0]);
+  if (!program) return fail(program.error());
+  auto trouble_pipe = make_pipe();
+  if (!trouble_pipe) return fail(std::move(trouble_pipe.error()));
 
-  // No handler of ours may run in the child before it has reset them.
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  const pid_t pid = ::fork();
-  if (pid == 0) child_main(plan, report->write.get());
-  const int fork_error = errno;
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (pid < 0) return fail(system_error(fork_error, fmt::format("while starting {}", argv[0])));
+  auto argv_texts = options.argv;
+  auto env_texts = environment(options.environment);
+  const auto argv = pointers(argv_texts);
+  const auto envp = pointers(env_texts);
+  Fd null;
+  Plan plan;
+  plan.parent = ::getpid();
+  plan.program = program->c_str();
+  plan.argv = argv.data();
+  plan.envp = envp.data();
+  plan.cwd = options.cwd.empty() ? nullptr : options.cwd.c_str();
+  plan.fds = options.descriptors;
+  plan.limits = options.limits;
+  if (std::none_of(plan.fds.begin(), plan.fds.end(),
+                   [](const auto& pair) { return pair.second == STDIN_FILENO; })) {
+    auto opened = open_file("/dev/null", O_RDONLY);
+    if (!opened) return fail(std::move(opened.error()));
+    null = std::move(*opened);
+    plan.fds.emplace_back(null.get(), STDIN_FILENO);
+  }
+  plan.copies.resize(plan.fds.size());
+  plan.niceness = options.niceness;
+  plan.report_fd = trouble_pipe->write.get();
 
-  Process process;
-  process.pid_ = pid;
-  process.pidfd_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  ::setpgid(pid, pid);  // both sides: a signal to the group must not come too early
-  report->write.reset();
+  pid_t pid = -1;
   int error = 0;
+  Fd pidfd;
+  Starter::run([&] {
+    pid = ::fork();
+    if (pid == 0) become(plan);
+    error = errno;
+    if (pid > 0) pidfd.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    if (pid > 0 && !pidfd) error = errno;
+  });
+  if (pid < 0) return fail(os_error(error, fmt::format("starting {}", options.argv[0])));
+  if (!pidfd) {
+    ::kill(pid, SIGKILL);
+    reap(pid);
+    return fail(os_error(error, fmt::format("watching {}", options.argv[0])));
+  }
+
+  trouble_pipe->write.reset();
+  Trouble trouble{};
   ssize_t got = 0;
   do {
-    got = ::read(report->read.get(), &error, sizeof error);
+    got = ::read(trouble_pipe->read.get(), &trouble, sizeof trouble);
   } while (got < 0 && errno == EINTR);
-  if (got == sizeof error) {  // exec failed; a closed pipe means that it went well
-    process.wait(-1ms);
-    return fail(system_error(error, fmt::format("while starting {}", argv[0])));
+  if (got == sizeof trouble) {
+    reap(pid);
+    return fail(trouble_error(trouble, options, *program));
   }
+  Process process;
+  process.pid_ = pid;
+  process.pidfd_ = std::move(pidfd);
   return process;
 }
 
-std::optional<ExitStatus> Process::wait(std::chrono::milliseconds time) {
-  if (!running()) return std::nullopt;
-  if (time >= 0ms) {
-    const auto deadline = std::chrono::steady_clock::now() + time;
-    for (;;) {
-      const auto left =
-          std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-      pollfd ended{pidfd_.get(), POLLIN, 0};
-      const int ready = ::poll(&ended, 1, static_cast<int>(std::max(left, 0ms).count()));
-      if (ready < 0 && errno == EINTR) continue;
-      if (ready == 0) return std::nullopt;
-      break;
-    }
+Process::~Process() {
+  kill();
+}
+
+Process::Process(Process&& other) noexcept
+    : pid_(std::exchange(other.pid_, 0)), pidfd_(std::move(other.pidfd_)), status_(other.status_) {}
+
+Process& Process::operator=(Process&& other) noexcept {
+  if (this != &other) {
+    kill();
+    pid_ = std::exchange(other.pid_, 0);
+    pidfd_ = std::move(other.pidfd_);
+    status_ = other.status_;
   }
-  int status = 0;
-  pid_t reaped = 0;
-  do {
-    reaped = ::waitpid(pid_, &status, 0);
-  } while (reaped < 0 && errno == EINTR);
-  pid_ = 0;
-  pidfd_.reset();
-  ExitStatus exit;
-  if (reaped > 0 && WIFSIGNALED(status)) exit.signal = WTERMSIG(status);
-  if (reaped > 0 && WIFEXITED(status)) exit.code = WEXITSTATUS(status);
-  return exit;
+  return *this;
+}
+
+std::optional<ExitStatus> Process::wait(Milliseconds time) {
+  if (!running()) return status_;
+  if (!wait_readable(pidfd_.get(), time)) return std::nullopt;
+  // Before it is reaped: its group's number is ours only as long as it is a zombie or has members.
+  ::kill(-pid_, SIGKILL);
+  status_ = to_status(reap(pid_));
+  return status_;
 }
 
 void Process::signal(int number) const {
   if (running()) ::kill(-pid_, number);
 }
 
-ExitStatus Process::stop(std::chrono::milliseconds grace) {
+ExitStatus Process::stop(Milliseconds grace) {
   signal(SIGTERM);
-  if (auto status = wait(grace)) {
-    return *status;
-  }
+  if (const auto status = wait(grace)) return *status;
   return kill();
 }
 
 ExitStatus Process::kill() {
-  if (!running()) return {};
   signal(SIGKILL);
-  return wait(-1ms).value_or(ExitStatus{});
+  return wait(for_ever).value_or(ExitStatus{});
 }
+
+// ---- run_capture ----------------------------------------------------------------------------------------
+
+namespace {
+
+// Reads what is there, keeps what fits; false at the end.
+bool take(int fd, std::string& text, std::size_t max_bytes) {
+  std::array<char, 16 * 1024> chunk{};
+  for (;;) {
+    const auto got = ::read(fd, chunk.data(), chunk.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN) return true;
+    if (got <= 0) return false;
+    const auto room = max_bytes - std::min(max_bytes, text.size());
+    text.append(chunk.data(), std::min(static_cast<std::size_t>(got), room));
+  }
+}
+
+}  // namespace
 
 Result<Captured> run_capture(const std::vector<std::string>& argv, const CaptureOptions& options) {
   auto pipe = make_pipe();
@@ -254,40 +358,36 @@ Result<Captured> run_capture(const std::vector<std::string>& argv, const Capture
   spawn.cwd = options.cwd;
   spawn.environment = options.environment;
   spawn.limits = options.limits;
-  spawn.descriptors = {{pipe->write.get(), 1}, {pipe->write.get(), 2}};
+  spawn.niceness = options.niceness;
+  spawn.descriptors = {{pipe->write.get(), STDOUT_FILENO}, {pipe->write.get(), STDERR_FILENO}};
   auto process = Process::spawn(spawn);
   if (!process) return fail(std::move(process.error()));
   pipe->write.reset();
+  ::fcntl(pipe->read.get(), F_SETFL, O_NONBLOCK);
 
   Captured captured;
-  const auto deadline = std::chrono::steady_clock::now() + options.timeout;
-  char buffer[16 * 1024];
+  const auto deadline = Clock::now() + options.timeout;
   for (;;) {
-    const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    pollfd readable{pipe->read.get(), POLLIN, 0};
-    const int ready = left > 0ms ? ::poll(&readable, 1, static_cast<int>(left.count())) : 0;
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0) {
-      process->kill();
-      return fail(Code::timeout,
-                  fmt::format("{} did not end within {} ms", argv[0], options.timeout.count()));
+    const auto left = std::chrono::ceil<Milliseconds>(deadline - Clock::now()).count();
+    if (left <= 0) {
+      return fail(Code::timeout, fmt::format("{} did not end within {} ms and was killed", argv[0],
+                                             options.timeout.count()));
     }
-    const auto got = ::read(pipe->read.get(), buffer, sizeof buffer);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
-    const auto room = options.max_output_bytes - captured.output.size();
-    captured.output.append(buffer, std::min(static_cast<std::size_t>(got), room));
+    // poll leaves out negative numbers: a closed pipe, no cancel_fd.
+    std::array<pollfd, 3> fds{
+        {{process->pidfd(), POLLIN, 0}, {pipe->read.get(), POLLIN, 0}, {options.cancel_fd, POLLIN, 0}}};
+    if (::poll(fds.data(), fds.size(), static_cast<int>(std::min<std::int64_t>(left, INT_MAX))) < 0) {
+      KILN_ASSERT(errno == EINTR);
+      continue;
+    }
+    if (fds[2].revents != 0) return fail(Code::timeout, fmt::format("{} was cancelled", argv[0]));
+    if (fds[1].revents != 0 && !take(pipe->read.get(), captured.output, options.max_output_bytes))
+      pipe->read.reset();
+    if (fds[0].revents == 0) continue;
+    captured.status = process->kill();  // it has ended; takes the rest of its group along
+    if (pipe->read) take(pipe->read.get(), captured.output, options.max_output_bytes);
+    return captured;
   }
-  const auto left =
-      std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-  auto status = process->wait(std::max(left, 0ms));
-  if (!status) {
-    process->kill();
-    return fail(Code::timeout, fmt::format("{} did not end within {} ms", argv[0], options.timeout.count()));
-  }
-  captured.status = *status;
-  return captured;
 }
 
 }  // namespace kiln::runtime

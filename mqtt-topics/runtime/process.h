@@ -1,5 +1,5 @@
 // Child processes: Blender, Mosquitto, vipsthumbnail, ffmpeg. No shell; nothing of ours leaks into them; they
-// die when their parent does.
+// die when we do.
 #pragma once
 
 #include <sys/types.h>
@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "runtime/files.h"
+#include "runtime/fd.h"
 
 namespace kiln::runtime {
 
@@ -22,6 +22,7 @@ struct ExitStatus {
   int signal = 0;  // the signal that ended it, or 0
   [[nodiscard]] bool ok() const { return code == 0 && signal == 0; }
   [[nodiscard]] std::string str() const;  // "exit code 3", "killed by SIGSEGV"
+  friend bool operator==(const ExitStatus&, const ExitStatus&) = default;
 };
 
 struct Limits {
@@ -30,17 +31,20 @@ struct Limits {
 };
 
 struct SpawnOptions {
-  std::vector<std::string> argv;                                 // argv[0] is looked up in PATH
-  std::filesystem::path cwd;                                     // "" = ours
-  std::vector<std::pair<std::string, std::string>> environment;  // added to ours
-  // Ours -> the child's number. What is not listed is closed in the child; 0, 1 and 2 that are not listed
-  // become /dev/null.
+  std::vector<std::string> argv;  // argv[0] is looked up in PATH unless it holds a '/'
+  std::filesystem::path cwd;      // "" = ours
+  // Added to ours, or in place of it. What speaks to systemd in our name (NOTIFY_SOCKET, WATCHDOG_*) is not
+  // passed on.
+  std::vector<std::pair<std::string, std::string>> environment;
+  // Ours (borrowed for the call) -> the child's number. Not listed: 0 reads /dev/null, 1 and 2 are ours,
+  // every other one is closed.
   std::vector<std::pair<int, int>> descriptors;
   Limits limits;
+  int niceness = 0;  // added to ours; 19 is the least urgent
 };
 
-// One running child in a process group of its own. The kernel kills the child with SIGKILL when the *thread*
-// that spawned it ends (PR_SET_PDEATHSIG): spawn from a thread that lives as long as the child should.
+// One child in a process group of its own. The kernel kills the child when this process ends, however that
+// happens; not when the thread that spawned it ends.
 class Process {
  public:
   Process() = default;
@@ -48,16 +52,19 @@ class Process {
   Process(Process&& other) noexcept;
   Process& operator=(Process&& other) noexcept;
 
-  // Errors: not_found when argv[0] is no program in PATH, denied when it is not executable, io.
+  // The child runs its program when this returns. Errors: not_found when there is no such program or cwd,
+  // denied when it may not be executed, io; each names what was to be started.
   static Result<Process> spawn(const SpawnOptions& options);
 
-  [[nodiscard]] bool running() const { return pid_ > 0; }
-  [[nodiscard]] pid_t pid() const { return pid_; }
+  // Not reaped yet: its end was not seen by wait, stop or kill.
+  [[nodiscard]] bool running() const { return pid_ > 0 && !status_; }
+  [[nodiscard]] pid_t pid() const { return pid_; }  // 0: none
   // Readable once the child has ended: for poll().
   [[nodiscard]] int pidfd() const { return pidfd_.get(); }
-  // Reaps it if it has ended within the time; nullopt otherwise. A negative time waits for ever.
+  // How it ended; nullopt while it runs on after the time. A negative time waits for ever. What it left
+  // behind in its group is killed with it. Once ended, the answer stays.
   std::optional<ExitStatus> wait(std::chrono::milliseconds time);
-  // Signals the whole group.
+  // Signals the whole group, while running().
   void signal(int number) const;
   // SIGTERM, and SIGKILL after the grace time; reaps.
   ExitStatus stop(std::chrono::milliseconds grace);
@@ -67,21 +74,28 @@ class Process {
  private:
   pid_t pid_ = 0;
   Fd pidfd_;
+  std::optional<ExitStatus> status_;
 };
+using Child = Process;
 
 struct CaptureOptions {
   std::filesystem::path cwd;
   std::vector<std::pair<std::string, std::string>> environment;
   Limits limits;
+  int niceness = 0;
   std::chrono::milliseconds timeout{60'000};
   std::size_t max_output_bytes = 1024 * 1024;  // what comes after is read and thrown away
+  int cancel_fd = -1;                          // readable: stop it (an EventFd's)
 };
 struct Captured {
   ExitStatus status;
   std::string output;  // stdout and stderr, as they came
 };
-// Runs it to its end. Errors: those of spawn; timeout (the group was killed).
+// Runs it to its end. Errors: those of spawn; timeout when it was killed at the deadline or by cancel_fd.
 Result<Captured> run_capture(const std::vector<std::string>& argv, const CaptureOptions& options = {});
+
+// Where PATH has the program, or the name itself when it holds a '/'. Errors: not_found.
+Result<std::filesystem::path> find_program(const std::string& name);
 
 // A pipe, both ends close-on-exec. Errors: io.
 struct Pipe {

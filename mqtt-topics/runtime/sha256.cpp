@@ -1,11 +1,13 @@
 #include "runtime/sha256.h"
 
 #include <fcntl.h>
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <openssl/evp.h>
-#include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <optional>
 #include <vector>
 
 #include "base/ids.h"
@@ -16,44 +18,65 @@ namespace kiln::runtime {
 namespace {
 
 constexpr std::size_t digest_bytes = 32;
-constexpr std::string_view digest_prefix = "sha256:";
-constexpr std::string_view header_prefix = "sha-256=:";
+constexpr std::size_t base64_length = 44;  // of 32 bytes
+using Bytes = std::array<unsigned char, digest_bytes>;
 
-struct ContextDelete {
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-};
+std::string to_text(const Bytes& bytes) {
+  std::string text = "sha256:";
+  for (const auto byte : bytes) text += fmt::format("{:02x}", byte);
+  return text;
+}
 
-unsigned hex_value(char c) {
+unsigned nibble(char c) {
   return static_cast<unsigned>(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+std::string_view trimmed(std::string_view text) {
+  const auto begin = text.find_first_not_of(" \t");
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+}
+
+std::optional<Bytes> from_base64(std::string_view text) {
+  if (text.size() != base64_length) return std::nullopt;
+  const auto* in = reinterpret_cast<const unsigned char*>(text.data());
+  std::array<unsigned char, base64_length> out{};
+  // Decodes in groups of three and counts the padding as bytes: 44 characters give 33.
+  if (EVP_DecodeBlock(out.data(), in, static_cast<int>(text.size())) != digest_bytes + 1) return std::nullopt;
+  Bytes bytes{};
+  std::copy_n(out.begin(), digest_bytes, bytes.begin());
+  // One digest has one spelling: "=" where it belongs and no stray bits.
+  std::array<unsigned char, base64_length + 1> again{};
+  EVP_EncodeBlock(again.data(), bytes.data(), digest_bytes);
+  if (!std::equal(text.begin(), text.end(), reinterpret_cast<const char*>(again.data()))) return std::nullopt;
+  return bytes;
 }
 
 }  // namespace
 
-struct Sha256::Context {
-  std::unique_ptr<EVP_MD_CTX, ContextDelete> evp{EVP_MD_CTX_new()};
+struct Sha256::State {
+  EVP_MD_CTX* context = EVP_MD_CTX_new();
+  State() { restart(); }
+  ~State() { EVP_MD_CTX_free(context); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  void restart() const { KILN_ASSERT(EVP_DigestInit_ex(context, EVP_sha256(), nullptr) == 1); }
 };
 
-Sha256::Sha256() : context_(std::make_unique<Context>()) {
-  KILN_ASSERT(EVP_DigestInit_ex(context_->evp.get(), EVP_sha256(), nullptr) == 1);
-}
+Sha256::Sha256() : state_(std::make_unique<State>()) {}
 Sha256::~Sha256() = default;
 Sha256::Sha256(Sha256&&) noexcept = default;
 Sha256& Sha256::operator=(Sha256&&) noexcept = default;
 
 void Sha256::update(std::string_view bytes) {
-  KILN_ASSERT(EVP_DigestUpdate(context_->evp.get(), bytes.data(), bytes.size()) == 1);
+  KILN_ASSERT(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1);
 }
 
 std::string Sha256::finish() {
-  unsigned char raw[digest_bytes];
-  KILN_ASSERT(EVP_DigestFinal_ex(context_->evp.get(), raw, nullptr) == 1);
-  constexpr std::string_view hex = "0123456789abcdef";
-  std::string text(digest_prefix);
-  for (const unsigned char byte : raw) {
-    text += hex[byte >> 4U];
-    text += hex[byte & 15U];
-  }
-  return text;
+  Bytes bytes{};
+  KILN_ASSERT(EVP_DigestFinal_ex(state_->context, bytes.data(), nullptr) == 1);
+  state_->restart();
+  return to_text(bytes);
 }
 
 std::string digest_of(std::string_view bytes) {
@@ -64,54 +87,49 @@ std::string digest_of(std::string_view bytes) {
 
 Result<std::string> digest_of_file(const std::filesystem::path& path,
                                    const std::function<bool()>& cancelled) {
-  const auto doing = fmt::format("while hashing {}", path.string());
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return fail(system_error(errno, doing));
+  constexpr std::size_t piece = 256 * 1024;
+  auto fd = open_file(path, O_RDONLY);
+  if (!fd) return fail(std::move(fd.error()));
+  ::posix_fadvise(fd->get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+  std::vector<char> buffer(piece);
   Sha256 hash;
-  std::vector<char> buffer(1024 * 1024);
   for (;;) {
-    if (cancelled && cancelled()) return fail(Code::timeout, doing + ": cancelled");
-    const auto got = ::read(fd.get(), buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail(system_error(errno, doing));
-    if (got == 0) return hash.finish();
-    hash.update({buffer.data(), static_cast<std::size_t>(got)});
+    if (cancelled && cancelled()) return fail(Code::timeout, "cancelled");
+    const auto read = ::read(fd->get(), buffer.data(), buffer.size());
+    if (read < 0 && errno == EINTR) continue;
+    if (read < 0) return fail(os_error(errno, fmt::format("reading {}", path.native())));
+    if (read == 0) break;
+    hash.update({buffer.data(), static_cast<std::size_t>(read)});
   }
+  return hash.finish();
 }
 
 std::string to_content_digest(std::string_view digest) {
   KILN_ASSERT(is_digest(digest));
-  digest.remove_prefix(digest_prefix.size());
-  unsigned char raw[digest_bytes];
-  for (std::size_t i = 0; i < digest_bytes; ++i) {
-    raw[i] = static_cast<unsigned char>(hex_value(digest[2 * i]) << 4U | hex_value(digest[2 * i + 1]));
+  const auto hex = digest.substr(digest.find(':') + 1);
+  Bytes bytes{};
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<unsigned char>(nibble(hex[2 * i]) << 4U | nibble(hex[2 * i + 1]));
   }
-  unsigned char base64[4 * ((digest_bytes + 2) / 3) + 1];
-  const int length = EVP_EncodeBlock(base64, raw, digest_bytes);
-  std::string text(header_prefix);
-  text.append(base64, base64 + length);
-  return text + ":";
+  std::array<unsigned char, base64_length + 1> text{};
+  EVP_EncodeBlock(text.data(), bytes.data(), digest_bytes);
+  return fmt::format("sha-256=:{}:", reinterpret_cast<const char*>(text.data()));
 }
 
 Result<std::string> from_content_digest(std::string_view header) {
-  constexpr std::size_t base64_chars = 44;  // of 32 bytes, with one '=' of padding
-  const auto start = header.find(header_prefix);
-  if (start != std::string_view::npos) {
-    const auto rest = header.substr(start + header_prefix.size());
-    unsigned char raw[digest_bytes + 1];
-    const auto* text = reinterpret_cast<const unsigned char*>(rest.data());
-    if (rest.size() > base64_chars && rest[base64_chars] == ':' && rest[base64_chars - 1] == '=' &&
-        rest[base64_chars - 2] != '=' && EVP_DecodeBlock(raw, text, base64_chars) == digest_bytes + 1) {
-      constexpr std::string_view hex = "0123456789abcdef";
-      std::string digest(digest_prefix);
-      for (std::size_t i = 0; i < digest_bytes; ++i) {
-        digest += hex[raw[i] >> 4U];
-        digest += hex[raw[i] & 15U];
-      }
-      return digest;
-    }
+  constexpr std::string_view name = "sha-256=";
+  for (std::size_t begin = 0; begin <= header.size();) {
+    const auto end = std::min(header.find(',', begin), header.size());
+    auto member = trimmed(header.substr(begin, end - begin));
+    begin = end + 1;
+    if (!member.starts_with(name)) continue;
+    member.remove_prefix(name.size());
+    if (member.size() != base64_length + 2 || member.front() != ':' || member.back() != ':') break;
+    const auto bytes = from_base64(member.substr(1, base64_length));
+    if (!bytes) break;
+    return to_text(*bytes);
   }
-  return fail(Code::invalid, "Content-Digest: `sha-256=:<base64 of the 32 bytes>:` is expected (RFC 9530)");
+  return fail(Code::invalid, "Content-Digest: sha-256=:<44 characters of base64>: is expected");
 }
 
 }  // namespace kiln::runtime

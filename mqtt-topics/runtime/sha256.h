@@ -1,7 +1,8 @@
-// SHA-256 (OpenSSL): names of contents.
+// SHA-256, Kiln's name for content, and its two spellings: "sha256:<64 hex>" among us and
+// "sha-256=:<base64>:" in an HTTP Content-Digest (RFC 9530).
 #pragma once
 
-#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -20,22 +21,28 @@ class Sha256 {
   Sha256& operator=(Sha256&&) noexcept;
 
   void update(std::string_view bytes);
-  // "sha256:<64 hex digits>". The object is spent afterwards.
+  // "sha256:<hex>" of all since construction or the last finish(); starts anew.
   std::string finish();
 
  private:
-  struct Context;
-  std::unique_ptr<Context> context_;
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 std::string digest_of(std::string_view bytes);
-// `cancelled` is asked once a MiB; when it says true: timeout. Errors: io, not_found, timeout.
+inline std::string sha256_of(std::string_view bytes) {
+  return digest_of(bytes);
+}
+
+// Reads the file in pieces; asks `cancelled` (may be empty) between them. Errors: not_found, denied, io;
+// timeout when cancelled.
 Result<std::string> digest_of_file(const std::filesystem::path& path,
                                    const std::function<bool()>& cancelled = {});
 
-// RFC 9530: `sha-256=:<base64>:` to and from "sha256:<hex>". Among several digests the sha-256 one is taken.
+// "sha256:<hex>" -> "sha-256=:<base64>:". The digest is valid (is_digest).
 std::string to_content_digest(std::string_view digest);
-// Errors: invalid, saying what would be right.
+// The sha-256 member of a Content-Digest header as "sha256:<hex>"; other algorithms beside it are ignored.
+// Errors: invalid.
 Result<std::string> from_content_digest(std::string_view header);
 
 }  // namespace kiln::runtime
