@@ -1,0 +1,517 @@
+#include "daemon/agent.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdlib>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/version.h"
+#include "daemon/discovery.h"
+#include "daemon/survey.h"
+#include "planner/planner.h"
+#include "runtime/clock.h"
+#include "runtime/event_fd.h"
+#include "runtime/log.h"
+#include "runtime/queue.h"
+#include "session/runner.h"
+#include "telemetry/sampler.h"
+#include "transfer/cache.h"
+#include "transfer/delivery.h"
+#include "uplink/uplink.h"
+
+namespace kiln::agent {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::size_t inbox_bound = 4'096;       // a farm's worst minute; drained within milliseconds
+constexpr std::size_t inbox_reserve = 512;       // …of which this much is for what must not be lost
+constexpr auto telemetry_every = 2s;             // protocol.md
+constexpr std::int64_t host_every_ms = 10'000;   // protocol.md
+constexpr int survey_rounds = 30;                // a renderer that was installed is noticed within a minute
+constexpr std::int64_t ask_again_ms = 15'000;    // the broker away this long: it may have moved
+constexpr std::int64_t housekeeping_ms = 1'000;  // the watchdog waits sixty times as long
+constexpr auto goodbye = 2s;                     // for the broker to take our last words
+constexpr std::uint64_t gib = 1ULL << 30;
+// A frame and its log fit into what is left. The second ends the pressure, so that it does not flicker.
+constexpr std::uint64_t disk_low_mib = 256;
+constexpr std::uint64_t disk_fine_mib = 512;
+
+// What reaches the owner's thread.
+struct FromBroker {
+  std::uint64_t line = 0;  // which connection said it: an older one's words are void
+  planner::Fact fact;
+};
+struct FarmFound {
+  Farm farm;
+};
+struct TelemetryTaken {
+  telemetry::Sample sample;
+};
+using Item = std::variant<planner::Fact, FromBroker, FarmFound, TelemetryTaken>;
+
+// Frames and reports become safe on disk here, one after the other, away from the owner's thread.
+class Journal {
+ public:
+  Journal(transfer::Delivery& delivery, std::filesystem::path data,
+          std::function<void(planner::AttemptEnded)> on_ended)
+      : delivery_(delivery), data_(std::move(data)), on_ended_(std::move(on_ended)) {
+    thread_ = std::thread([this] { run(); });
+  }
+  // What was handed over is still journalled.
+  ~Journal() {
+    queue_.close();
+    thread_.join();
+  }
+
+  void put(session::Outcome outcome) {
+    // At most one outcome a slot is under way, so there is room unless we are ending.
+    if (!queue_.push(std::move(outcome))) log::error("agent", "an attempt ended while the agent was leaving");
+  }
+
+ private:
+  void run() {
+    while (true) {
+      auto outcomes = queue_.pop_all(-1ms);
+      if (outcomes.empty() && queue_.is_closed()) return;
+      for (const auto& outcome : outcomes) on_ended_(store(outcome));
+    }
+  }
+
+  planner::AttemptEnded store(const session::Outcome& outcome) {
+    planner::AttemptEnded ended{outcome.task, outcome.attempt, planner::Ending::journalled, std::nullopt};
+    if (outcome.cancelled) {
+      ended.ending = planner::Ending::cancelled;
+      return ended;
+    }
+    if (!outcome.report.ok) ended.failure = outcome.report.failure;
+    auto stored = delivery_.put(outcome.task, outcome.attempt, outcome.report, outcome.folder, outcome.log);
+    if (stored) return ended;
+
+    // The frames are given up for the room they take, so that at least the reason gets through.
+    std::error_code ignored;
+    if (!outcome.folder.empty()) std::filesystem::remove_all(outcome.folder, ignored);
+    payloads::ResultReport report;
+    report.node = outcome.report.node;
+    report.failure.code = stored.error().code == Code::full ? "disk-full" : "disk-error";
+    report.failure.message =
+        fmt::format("the finished frames could not be kept: {}; look after the disk of {} on this box",
+                    stored.error().message, data_.string());
+    ended.failure = report.failure;
+    if (!delivery_.put(outcome.task, outcome.attempt, report, {}, {})) ended.ending = planner::Ending::lost;
+    return ended;
+  }
+
+  transfer::Delivery& delivery_;
+  const std::filesystem::path data_;
+  const std::function<void(planner::AttemptEnded)> on_ended_;
+  runtime::Queue<session::Outcome> queue_{4 * payloads::max_slots};
+  std::thread thread_;
+};
+
+// Calls it at once and then every `period`, on a thread of its own.
+class Every {
+ public:
+  Every(std::chrono::milliseconds period, std::function<void()> call)
+      : thread_([this, period, call = std::move(call)] {
+          do {
+            call();
+          } while (!stop_.wait(period));
+        }) {}
+  ~Every() {
+    stop_.set();
+    thread_.join();
+  }
+
+ private:
+  runtime::EventFd stop_;
+  std::thread thread_;
+};
+
+std::vector<planner::Attempt> journalled(const transfer::Delivery& delivery) {
+  std::vector<planner::Attempt> attempts;
+  for (const auto& item : delivery.pending()) attempts.push_back({item.task, item.attempt});
+  return attempts;
+}
+
+}  // namespace
+
+int block_stop_signals() {
+  sigset_t stop;
+  sigemptyset(&stop);
+  for (const int number : {SIGTERM, SIGINT}) sigaddset(&stop, number);
+  KILN_ASSERT(::pthread_sigmask(SIG_BLOCK, &stop, nullptr) == 0);
+  const int fd = ::signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
+  KILN_ASSERT(fd >= 0);
+  return fd;
+}
+
+// In the order in which they are made; they end in the opposite one.
+struct Agent::Parts {
+  Parts(Config the_config, NodeId the_node, StateFile the_state)
+      : config_(std::move(the_config)),
+        node_(std::move(the_node)),
+        state_(std::move(the_state)),
+        sampler_(sampler_config(config_)),
+        hardware_(sampler_.hardware()),
+        cache_(config_.data / "cache", config_.cache_gib * gib),
+        delivery_(config_.data / "journal",
+                  [this](const transfer::Delivered& one) {
+                    post(planner::Delivered{one.task, one.attempt, one.verdict});
+                  }),
+        journal_(delivery_, config_.data, [this](planner::AttemptEnded ended) { post(std::move(ended)); }),
+        planner_(node_, slots_of(config_, hardware_), state_.epoch(), journalled(delivery_)),
+        runner_(session_config()) {
+    cache_.set_url(config_.controller);
+    delivery_.set_url(config_.controller);
+    if (config_.mqtt) {
+      connect(*config_.mqtt);
+    } else {
+      away_since_ms_ = now_.mono_ms;
+      discovery_.emplace(config_.controller, [this](const Farm& farm) { post(FarmFound{farm}); });
+    }
+    watching_.emplace(telemetry_every,
+                      [this, rounds = 0, renderers = std::vector<payloads::RendererInfo>()]() mutable {
+                        watch(rounds++, renderers);
+                      });
+  }
+
+  void run(int signal_fd) {
+    log::info("agent", "kiln-agent {} is {}: {} at a time, controller {}", version, node_.str(),
+              slots_of(config_, hardware_) == 1 ? "one task"
+                                                : fmt::format("{} tasks", slots_of(config_, hardware_)),
+              config_.controller);
+    ::sd_notify(0, "READY=1");
+    std::array<pollfd, 2> waits{pollfd{inbox_.fd(), POLLIN, 0}, pollfd{signal_fd, POLLIN, 0}};
+    while (!leaving_) {
+      ::poll(waits.data(), waits.size(), until_next_ms());
+      now_ = runtime::now();
+      signalfd_siginfo caught{};
+      while (::read(signal_fd, &caught, sizeof caught) == sizeof caught) asked_to_stop();
+      for (auto& item : inbox_.pop_all(0ms)) {
+        if (!leaving_) std::visit([this](auto& one) { on(one); }, item);
+      }
+      if (!leaving_) after_batch();
+    }
+    ::sd_notify(0, "STOPPING=1");
+    send_tasks();
+    if (uplink_ && connected_ && !uplink_->flush(goodbye))
+      log::warn("agent", "the broker did not take our last words");
+    uplink_.reset();
+  }
+
+ private:
+  static telemetry::Config sampler_config(const Config& config) {
+    telemetry::Config sampler;
+    sampler.data_dir = config.data;
+    sampler.sysfs = config.sysfs;
+    return sampler;
+  }
+
+  session::Config session_config() {
+    session::Config session;
+    session.scratch = config_.data / "scratch";
+    session.blender = config_.blender;
+    session.slots = slots_of(config_, hardware_);
+    session.fetch = [this](const std::string& manifest,
+                           const std::function<bool()>& cancelled) -> Result<session::JobTree> {
+      auto tree = cache_.fetch(manifest, cancelled);
+      if (!tree) return fail(std::move(tree.error()));
+      return session::JobTree{std::move(tree->root), std::move(tree->mappings), std::move(tree->hold)};
+    };
+    session.on_progress = [this](const session::Progress& at) {
+      post_if_room(planner::ProgressMade{at.task, at.attempt, at.phase, at.frame, at.percent, at.eta_s});
+    };
+    session.on_outcome = [this](session::Outcome outcome) {
+      outcome.report.node = node_;
+      journal_.put(std::move(outcome));
+    };
+    return session;
+  }
+
+  // ---- from other threads ----------------------------------------------------------------------
+
+  // What must not be lost: there is always room, since what may be lost stops short of the bound.
+  void post(Item item) {
+    if (!inbox_.push(std::move(item))) log::error("agent", "the agent is overrun and loses facts");
+  }
+  // What comes again by itself.
+  void post_if_room(Item item) {
+    if (inbox_.size() < inbox_bound - inbox_reserve) (void)inbox_.push(std::move(item));
+  }
+
+  void watch(int round, std::vector<payloads::RendererInfo>& renderers) {
+    if (round % survey_rounds == 0) {
+      if (renderers.empty()) {
+        renderers = session::Runner::detect(config_.blender);
+        if (renderers.empty() && round == 0) log::warn("agent", "{}", no_renderer(config_.blender));
+        for (const auto& one : renderers) log::info("agent", "found {} {}", one.name, one.version);
+      }
+      post_if_room(planner::InfoChanged{describe(config_, sampler_.hardware(), renderers)});
+    }
+    post_if_room(TelemetryTaken{sampler_.sample(runtime::now().unix_ms / 1000)});
+  }
+
+  // ---- on the owner's thread -------------------------------------------------------------------
+
+  void asked_to_stop() {
+    if (!is_stopping_) {
+      log::info("agent", "asked to stop: work has a few seconds to finish; ask again to stop at once");
+    }
+    is_stopping_ = true;
+    step(planner::StopAsked{});
+  }
+
+  void on(const planner::Fact& fact) {
+    if (std::holds_alternative<planner::ProgressMade>(fact) ||
+        std::holds_alternative<planner::AttemptEnded>(fact)) {
+      look_at_warm_ = true;
+    }
+    step(fact);
+  }
+
+  void on(const FromBroker& item) {
+    if (item.line != line_) return;
+    if (std::holds_alternative<planner::BrokerConnected>(item.fact)) {
+      connected_ = true;
+      away_since_ms_.reset();
+      host_due_ms_ = 0;
+      log::info("agent", "connected to the broker at {}", broker_->str());
+    } else if (std::holds_alternative<planner::BrokerLost>(item.fact)) {
+      connected_ = false;
+      if (!away_since_ms_) away_since_ms_ = now_.mono_ms;
+    } else if (const auto* seen = std::get_if<planner::ControllerSeen>(&item.fact)) {
+      tell_controller(seen->status);
+    }
+    step(item.fact);
+  }
+
+  void on(const FarmFound& item) {
+    const auto& farm = item.farm;
+    away_since_ms_ = now_.mono_ms;
+    if (farm.id != state_.farm()) {
+      if (!state_.farm().empty()) log::warn("agent", "the controller's farm is another one now: {}", farm.id);
+      if (auto stored = state_.set_farm(farm.id); !stored) log::error("agent", "{}", stored.error().message);
+      step(planner::FarmChanged{});
+    }
+    if (broker_ == farm.broker && (uplink_ || return_at_ms_)) return;  // nothing new: it is tried on and on
+    log::info("agent", "controller {} runs farm {}, version {}", config_.controller, farm.id, farm.version);
+    connect(farm.broker);
+  }
+
+  void on(const TelemetryTaken& item) {
+    const auto& sample = item.sample;
+    if (sample.trouble != sensor_trouble_) {
+      sensor_trouble_ = sample.trouble;
+      if (!sensor_trouble_.empty()) log::warn("agent", "{}", sensor_trouble_);
+    }
+    if (sample.host.disk_total_mib > 0) look_at_disk(sample.host.disk_free_mib);
+    if (!uplink_ || !connected_) return;  // rule 11
+    uplink_->publish(sample.gpus);
+    if (now_.mono_ms < host_due_ms_) return;
+    host_due_ms_ = now_.mono_ms + host_every_ms;
+    uplink_->publish(sample.host);
+  }
+
+  void look_at_disk(std::uint64_t free_mib) {
+    if (free_mib < disk_low_mib) {
+      step(planner::DiskPressure{
+          true,
+          fmt::format(
+              "only {} MiB are free for {}: free some, or lower cache_gib (it is {}); until {} MiB are free "
+              "this box takes no tasks",
+              free_mib, config_.data.string(), config_.cache_gib, disk_fine_mib)});
+    } else if (free_mib >= disk_fine_mib) {
+      step(planner::DiskPressure{
+          false, fmt::format("{} MiB are free for {} again", free_mib, config_.data.string())});
+    }
+  }
+
+  void tell_controller(const payloads::ControllerStatus& status) {
+    if (controller_online_ == status.online) return;
+    controller_online_ = status.online;
+    if (status.online) {
+      log::info("agent", "the controller is online: version {}, epoch {}", status.version, status.epoch);
+    } else {
+      log::warn("agent", "the controller is offline; this box goes on with what it has");
+    }
+  }
+
+  void connect(Endpoint broker) {
+    disconnect();
+    broker_ = std::move(broker);
+    away_since_ms_ = now_.mono_ms;
+    const auto from_broker = [this, line = line_](planner::Fact fact) {
+      const bool is_line = std::holds_alternative<planner::BrokerConnected>(fact) ||
+                           std::holds_alternative<planner::BrokerLost>(fact);
+      // A command is sent again until the inventory shows it (rule 7).
+      is_line ? post(FromBroker{line, std::move(fact)}) : post_if_room(FromBroker{line, std::move(fact)});
+    };
+    uplink_ = std::make_unique<uplink::Uplink>(
+        uplink::Config{node_, broker_->host, broker_->port},
+        uplink::Handlers{.raise_sid = [this] { return state_.raise_sid(); },
+                         .on_fact = from_broker,
+                         .on_trouble = [](const std::string& reason) { log::warn("agent", "{}", reason); }});
+  }
+
+  void disconnect() {
+    ++line_;
+    uplink_.reset();
+    return_at_ms_.reset();
+    tasks_.reset();
+    if (std::exchange(connected_, false)) step(planner::BrokerLost{});
+  }
+
+  void step(const planner::Fact& fact) {
+    for (auto& effect : planner::step(planner_, now_, fact)) {
+      std::visit([this](auto& one) { carry_out(one); }, effect);
+    }
+  }
+
+  // ---- effects ---------------------------------------------------------------------------------
+
+  void carry_out(const planner::StoreEpoch& effect) {
+    if (auto stored = state_.set_epoch(effect.epoch); !stored)
+      log::error("agent", "{}", stored.error().message);
+  }
+  void carry_out(const planner::PublishStatus& effect) {
+    send_tasks();  // the last inventory comes before the last status
+    if (uplink_) uplink_->publish(effect);
+  }
+  void carry_out(planner::PublishTasks& effect) {
+    tasks_ = std::move(effect);
+  }  // the last of a batch is enough
+  void carry_out(const planner::PublishInfo& effect) {
+    if (uplink_) uplink_->publish(effect);
+  }
+  void carry_out(const planner::PublishProgress& effect) {
+    if (uplink_) uplink_->publish(effect);
+  }
+  void carry_out(const planner::PublishEvent& effect) {
+    tell(effect.event);
+    if (uplink_) uplink_->publish(effect);
+  }
+  void carry_out(const planner::PublishAck& effect) {
+    if (!effect.ack.ok) log::warn("agent", "command {} was refused: {}", effect.ack.cid, effect.ack.message);
+    if (uplink_) uplink_->publish(effect);
+  }
+  void carry_out(const planner::Reconnect& effect) {
+    state_.skip_sid(effect.above_sid);
+    if (effect.after_ms > 0) {
+      disconnect();
+      return_at_ms_ = now_.mono_ms + effect.after_ms;
+    } else if (uplink_) {
+      uplink_->reconnect();
+    }
+  }
+  void carry_out(const planner::StartTask& effect) {
+    log::info("agent", "{} starts on slot {}: attempt {}, frames {}", effect.run.task.str(), effect.slot,
+              effect.run.attempt, effect.run.frames.str());
+    runner_.start(effect.run, effect.slot);
+  }
+  void carry_out(const planner::Prefetch& effect) { runner_.prefetch(effect.run); }
+  void carry_out(const planner::CancelAttempt& effect) {
+    log::info("agent", "{} is cancelled: attempt {}", effect.task.str(), effect.attempt);
+    runner_.cancel(effect.task, effect.attempt);
+  }
+  void carry_out(const planner::Remark& effect) { tell(effect.event); }
+  void carry_out(const planner::Exit&) { leaving_ = true; }
+
+  static void tell(const payloads::NodeEvent& event) {
+    const bool is_fine = event.kind == "started" || event.kind == "broker-back" || event.kind == "disk-back";
+    log::write(
+        is_fine ? log::Level::info : log::Level::warn, "agent",
+        fmt::format("{}: {}{}{}", event.kind, event.task, event.task.empty() ? "" : ": ", event.message),
+        {{"EVENT", event.kind}, {"TASK", event.task}});
+  }
+  void send_tasks() {
+    if (uplink_ && tasks_) uplink_->publish(*tasks_);
+    tasks_.reset();
+  }
+
+  // ---- between two batches ---------------------------------------------------------------------
+
+  void after_batch() {
+    if (look_at_warm_) step(planner::WarmChanged{runner_.warm()});
+    look_at_warm_ = false;
+    if (const auto due = planner_.next_due(); due && now_.mono_ms >= *due) step(planner::Tick{});
+    if (return_at_ms_ && now_.mono_ms >= *return_at_ms_) connect(*broker_);
+    if (away_since_ms_ && now_.mono_ms >= *away_since_ms_ + ask_again_ms) {
+      away_since_ms_ = now_.mono_ms;
+      if (discovery_) discovery_->again();
+    }
+    send_tasks();
+    tell_systemd();
+  }
+
+  [[nodiscard]] int until_next_ms() const {
+    std::int64_t due = now_.mono_ms + housekeeping_ms;
+    if (const auto planner_due = planner_.next_due()) due = std::min(due, *planner_due);
+    return static_cast<int>(std::clamp<std::int64_t>(due - runtime::now().mono_ms, 0, housekeeping_ms));
+  }
+
+  void tell_systemd() {
+    if (!is_under_systemd_ || now_.mono_ms < systemd_due_ms_) return;
+    systemd_due_ms_ = now_.mono_ms + housekeeping_ms;
+    ::sd_notifyf(0, "WATCHDOG=1\nSTATUS=%s; %zu running, %zu queued, %zu to deliver",
+                 connected_ ? "connected" : "without a broker", planner_.running(), planner_.queued(),
+                 planner_.delivering());
+  }
+
+  const Config config_;
+  const NodeId node_;
+  StateFile state_;
+  Instant now_ = runtime::now();
+  runtime::Queue<Item> inbox_{inbox_bound};
+
+  telemetry::Sampler sampler_;
+  const telemetry::Hardware hardware_;  // at start: it decides the slots
+  transfer::Cache cache_;
+  transfer::Delivery delivery_;
+  Journal journal_;
+  planner::State planner_;
+  session::Runner runner_;
+
+  std::optional<Endpoint> broker_;
+  std::uint64_t line_ = 0;  // counts the connections' lives, see FromBroker
+  std::unique_ptr<uplink::Uplink> uplink_;
+  std::optional<planner::PublishTasks> tasks_;  // of this batch
+  bool connected_ = false;
+  std::optional<std::int64_t>
+      away_since_ms_;  // without a broker since, or since the controller was asked again
+  std::optional<std::int64_t> return_at_ms_;  // stepped back from the broker until then
+  std::optional<bool> controller_online_;
+  std::string sensor_trouble_;
+  bool look_at_warm_ = false;
+  bool is_stopping_ = false;
+  bool leaving_ = false;
+  std::int64_t host_due_ms_ = 0;
+  const bool is_under_systemd_ = std::getenv("NOTIFY_SOCKET") != nullptr;
+  std::int64_t systemd_due_ms_ = 0;
+
+  std::optional<Discovery> discovery_;
+  std::optional<Every> watching_;
+};
+
+Agent::Agent(Config config, NodeId node, StateFile state)
+    : parts_(std::make_unique<Parts>(std::move(config), std::move(node), std::move(state))) {}
+Agent::~Agent() = default;
+
+void Agent::run(int signal_fd) {
+  parts_->run(signal_fd);
+}
+
+}  // namespace kiln::agent

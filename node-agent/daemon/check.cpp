@@ -1,0 +1,130 @@
+#include "daemon/check.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+#include <string>
+
+#include "base/version.h"
+#include "daemon/discovery.h"
+#include "daemon/identity.h"
+#include "daemon/survey.h"
+#include "runtime/clock.h"
+#include "runtime/event_fd.h"
+#include "runtime/mqtt_client.h"
+#include "session/runner.h"
+#include "telemetry/sampler.h"
+
+namespace kiln::agent {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto broker_within = 5s;
+
+void row(std::string_view what, std::string_view text) {
+  fmt::print("{:<12} {}\n", what, text);
+  std::fflush(stdout);
+}
+
+std::string degrees(std::optional<double> temp_c) {
+  return temp_c ? fmt::format("{:.0f} °C", *temp_c) : "temperature unknown";
+}
+
+std::string size(std::uint64_t mib) {
+  return fmt::format("{:.1f} GiB", static_cast<double>(mib) / 1024);
+}
+
+void show_hardware(const Config& config) {
+  telemetry::Config sensors;
+  sensors.data_dir = config.data;
+  // The data folder may not be made yet: its disk is that of the nearest folder above it.
+  std::error_code ignored;
+  while (!std::filesystem::exists(sensors.data_dir, ignored))
+    sensors.data_dir = sensors.data_dir.parent_path();
+  sensors.sysfs = config.sysfs;
+  telemetry::Sampler sampler(sensors);
+  const auto hardware = sampler.hardware();
+  const auto sample = sampler.sample(runtime::now().unix_ms / 1000);
+  const auto& host = sample.host;
+  row("cpu", fmt::format("{}, {} cores, {}", hardware.cpu, hardware.cores, degrees(host.cpu_temp_c)));
+  row("memory", fmt::format("{}, {} in use", size(hardware.memory_mib), size(host.mem_used_mib)));
+  row("disk", fmt::format("{} of {} free for {}", size(host.disk_free_mib), size(host.disk_total_mib),
+                          config.data.string()));
+  if (hardware.gpus.empty()) row("gpu", "none");
+  for (const auto& gpu : hardware.gpus) {
+    std::optional<double> temp_c;
+    for (const auto& [index, values] : sample.gpus) {
+      if (index == gpu.index) temp_c = values.temp_c;
+    }
+    row(fmt::format("gpu {}", gpu.index),
+        fmt::format("{} ({}), {}, {}", gpu.name, gpu.vendor, size(gpu.memory_mib), degrees(temp_c)));
+  }
+  if (!sample.trouble.empty()) row("sensors", sample.trouble);
+  const auto slots = slots_of(config, hardware);
+  row("slots", fmt::format("{}{}", slots,
+                           config.slots > 0        ? ""
+                           : hardware.gpus.empty() ? " (for the CPU)"
+                                                   : " (one per GPU)"));
+}
+
+bool show_broker(const Endpoint& broker) {
+  runtime::MqttConfig mqtt;
+  mqtt.host = broker.host;
+  mqtt.port = broker.port;
+  mqtt.client_id = fmt::format("kiln-check-{}", runtime::now().unix_ms);
+  std::string reason = "no answer";
+  runtime::EventFd ended;
+  bool is_connected = false;
+  {
+    runtime::MqttClient client(mqtt,
+                               {.before_connect = {},
+                                .on_connect = [&](bool) { is_connected = true, ended.set(); },
+                                .on_message = {},
+                                .on_disconnect = [&](const std::string& why) { reason = why, ended.set(); }});
+    client.start();
+    (void)ended.wait(broker_within);
+    client.stop();  // joins its thread: what it wrote is ours now
+  }
+  row("broker", is_connected ? broker.str() + " answers" : reason);
+  return is_connected;
+}
+
+}  // namespace
+
+bool check_box(const Config& config) {
+  row("kiln-agent", version);
+  const auto id = find_node_id(config.data);
+  bool is_fine = id.has_value();
+  if (config.id) {
+    row("node", config.id->str());
+  } else if (!id) {
+    row("node", id.error().message);
+  } else {
+    row("node", *id ? (*id)->str() : "no id yet: it is made at the first start");
+  }
+  show_hardware(config);
+
+  const auto renderers = session::Runner::detect(config.blender);
+  if (renderers.empty()) row("renderer", no_renderer(config.blender));
+  for (const auto& one : renderers) row("renderer", fmt::format("{} {}", one.name, one.version));
+  is_fine = is_fine && !renderers.empty();
+
+  std::optional<Endpoint> broker = config.mqtt;
+  const auto farm = ask_farm(config.controller);
+  if (farm) {
+    row("controller",
+        fmt::format("{} answers: farm {}, version {}", config.controller, farm->id, farm->version));
+    if (!broker) broker = farm->broker;
+  } else {
+    row("controller", farm.error().message);
+    is_fine = false;
+  }
+  if (broker && !show_broker(*broker)) is_fine = false;
+  row("", is_fine ? "all is well" : "this box cannot render for the farm yet");
+  return is_fine;
+}
+
+}  // namespace kiln::agent

@@ -1,0 +1,288 @@
+#include "daemon/config.h"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <toml++/toml.h>
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <functional>
+#include <map>
+
+#include "base/text.h"
+#include "base/version.h"
+#include "payloads/messages.h"
+
+namespace kiln::agent {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::uint16_t default_http_port = 8780;
+constexpr std::uint16_t default_mqtt_port = 8783;
+constexpr std::int64_t max_cache_gib = 1'000'000;
+const char* const default_file = "/etc/kiln/agent.toml";
+
+bool is_host(std::string_view text) {
+  return !text.empty() && text.size() <= 253 &&
+         text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:") ==
+             text.npos;
+}
+
+// host, [v6], host:port, [v6]:port
+std::optional<Endpoint> split_host_port(std::string_view text, std::uint16_t default_port) {
+  Endpoint endpoint{.host = {}, .port = default_port};
+  std::string_view port;
+  if (text.starts_with('[')) {
+    const auto end = text.find(']');
+    if (end == text.npos) return std::nullopt;
+    endpoint.host = text.substr(1, end - 1);
+    if (endpoint.host.find(':') == std::string::npos) return std::nullopt;
+    port = text.substr(end + 1);
+    if (!port.empty() && port.front() != ':') return std::nullopt;
+  } else {
+    const auto colon = text.find(':');
+    if (colon != text.npos && text.find(':', colon + 1) != text.npos) return std::nullopt;
+    endpoint.host = text.substr(0, colon);
+    if (colon != text.npos) port = text.substr(colon);
+  }
+  if (!is_host(endpoint.host)) return std::nullopt;
+  if (port.empty()) return endpoint;
+  port.remove_prefix(1);
+  if (port.empty() || port.size() > 5 || port.find_first_not_of("0123456789") != port.npos)
+    return std::nullopt;
+  const auto number = std::stoul(std::string(port));
+  if (number == 0 || number > 65535) return std::nullopt;
+  endpoint.port = static_cast<std::uint16_t>(number);
+  return endpoint;
+}
+
+}  // namespace
+
+std::string Endpoint::str() const {
+  return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)
+                                             : fmt::format("[{}]:{}", host, port);
+}
+
+Result<Endpoint> parse_endpoint(const std::string& text) {
+  const auto endpoint = split_host_port(text, default_mqtt_port);
+  if (endpoint) return *endpoint;
+  return fail(Code::invalid, fmt::format("'{}' is no broker's address: write host:port, as in 127.0.0.1:{}",
+                                         text, default_mqtt_port));
+}
+
+Result<std::string> parse_controller(const std::string& text) {
+  const auto wrong = [&](std::string_view why) {
+    return fail(Code::invalid, fmt::format("'{}' is no controller's address{}: write http://host:{}", text,
+                                           why, default_http_port));
+  };
+  std::string_view rest = text;
+  std::uint16_t default_port = default_http_port;
+  if (const auto scheme = rest.find("://"); scheme != rest.npos) {
+    if (rest.substr(0, scheme) != "http") return wrong(" (only http is spoken)");
+    rest.remove_prefix(scheme + 3);
+    default_port = 80;
+  }
+  while (rest.ends_with('/')) rest.remove_suffix(1);
+  if (rest.find_first_of("/?#@") != rest.npos) return wrong(" (no path and no user belong there)");
+  const auto endpoint = split_host_port(rest, default_port);
+  if (!endpoint) return wrong("");
+  return "http://" + endpoint->str();
+}
+
+std::string host_of(const std::string& url) {
+  const auto endpoint = split_host_port(std::string_view(url).substr(std::string_view("http://").size()), 80);
+  return endpoint ? endpoint->host : std::string();
+}
+
+fs::path default_data() {
+  if (const char* state = std::getenv("STATE_DIRECTORY")) {  // systemd's StateDirectory=, a list
+    return std::string_view(state).substr(0, std::string_view(state).find(':'));
+  }
+  if (::geteuid() == 0) return "/var/lib/kiln-agent";
+  if (const char* home = std::getenv("XDG_DATA_HOME")) return fs::path(home) / "kiln-agent";
+  if (const char* home = std::getenv("HOME")) return fs::path(home) / ".local/share/kiln-agent";
+  return "/var/lib/kiln-agent";
+}
+
+namespace {
+
+// One settings key: takes the value or says what would be right.
+using Setter = std::function<Status(const toml::node&)>;
+
+// A setter for a text that `take` reads.
+Setter text(std::function<Status(const std::string&)> take) {
+  return [take = std::move(take)](const toml::node& node) -> Status {
+    const auto value = node.value_exact<std::string>();
+    if (!value) return fail(Code::invalid, "a text in quotes is expected");
+    return take(*value);
+  };
+}
+
+template <class Int>
+Setter number(Int& out, std::int64_t min, std::int64_t max) {
+  return [&out, min, max](const toml::node& node) -> Status {
+    const auto value = node.value_exact<std::int64_t>();
+    if (!value || *value < min || *value > max) {
+      return fail(Code::invalid, fmt::format("a whole number from {} to {} is expected", min, max));
+    }
+    out = static_cast<Int>(*value);
+    return {};
+  };
+}
+
+// ---- one text each, the same in the file and on the command line ---------------------------------
+
+Status set_controller(Config& config, const std::string& value) {
+  auto url = parse_controller(value);
+  if (!url) return fail(std::move(url.error()));
+  config.controller = std::move(*url);
+  return {};
+}
+Status set_mqtt(Config& config, const std::string& value) {
+  config.mqtt.reset();
+  if (value.empty()) return {};
+  auto endpoint = parse_endpoint(value);
+  if (!endpoint) return fail(std::move(endpoint.error()));
+  config.mqtt = std::move(*endpoint);
+  return {};
+}
+Status set_id(Config& config, const std::string& value) {
+  config.id.reset();
+  if (value.empty()) return {};
+  auto id = NodeId::parse(value);
+  if (!id) return fail(std::move(id.error()));
+  config.id = std::move(*id);
+  return {};
+}
+Status set_name(Config& config, const std::string& value) {
+  if (value.size() > payloads::max_name_bytes || !is_one_line(value)) {
+    return fail(Code::invalid,
+                fmt::format("one line of at most {} bytes is expected", payloads::max_name_bytes));
+  }
+  config.name = value;
+  return {};
+}
+Status set_path(fs::path& out, const std::string& value) {
+  if (!value.starts_with('/')) return fail(Code::invalid, fmt::format("'{}' does not start with '/'", value));
+  out = value;
+  return {};
+}
+Status set_program(std::string& out, const std::string& value) {
+  if (value.empty())
+    return fail(Code::invalid, "a program is expected, as in \"blender\" or \"/opt/blender/blender\"");
+  out = value;
+  return {};
+}
+
+std::map<std::string, Setter> settings(Config& config) {
+  return {
+      {"controller", text([&](const auto& value) { return set_controller(config, value); })},
+      {"name", text([&](const auto& value) { return set_name(config, value); })},
+      {"id", text([&](const auto& value) { return set_id(config, value); })},
+      {"data", text([&](const auto& value) { return set_path(config.data, value); })},
+      {"slots", number(config.slots, 0, static_cast<std::int64_t>(payloads::max_slots))},
+      {"blender", text([&](const auto& value) { return set_program(config.blender, value); })},
+      {"cache_gib", number(config.cache_gib, 1, max_cache_gib)},
+      {"sysfs", text([&](const auto& value) { return set_path(config.sysfs, value); })},
+      {"mqtt", text([&](const auto& value) { return set_mqtt(config, value); })},
+  };
+}
+
+}  // namespace
+
+Status read_file(const fs::path& file, Config& config) {
+  const auto known = settings(config);
+  const auto wrong = [&](const toml::source_region& where, const std::string& message) {
+    return fail(Code::invalid, fmt::format("{}:{}: {}", file.string(), where.begin.line, message));
+  };
+  toml::table table;
+  try {
+    table = toml::parse_file(file.string());
+  } catch (const toml::parse_error& error) {
+    if (error.source().begin.line == 0) {  // it could not be read at all
+      return fail(Code::invalid, fmt::format("{}: {}", file.string(), error.description()));
+    }
+    return wrong(error.source(), std::string(error.description()));
+  }
+  for (const auto& [key, node] : table) {
+    const std::string name(key.str());
+    const auto setter = known.find(name);
+    if (setter == known.end()) {
+      std::string names;
+      for (const auto& [one, ignored] : known) names += (names.empty() ? "" : ", ") + one;
+      return wrong(key.source(), fmt::format("no setting is called '{}'; there are: {}", name, names));
+    }
+    if (auto done = setter->second(node); !done) {
+      return wrong(node.source(), fmt::format("{}: {}", name, done.error().message));
+    }
+  }
+  return {};
+}
+
+Result<Config> read_command_line(int argc, const char* const* argv) {
+  CLI::App app("kiln-agent: renders what the farm's controller asks this box to");
+  std::string file;
+  std::map<std::string, std::string> given;  // flag -> value
+  Config config;
+  config.data = default_data();
+  std::uint32_t slots = 0;
+  std::uint64_t cache_gib = 0;
+
+  app.add_option("--config", file,
+                 fmt::format("Settings file (TOML) [{} where it exists]; flags win over it", default_file));
+  const auto option = [&](const std::string& flag, const std::string& help) {
+    app.add_option(flag, given[flag], help)->option_text("TEXT");
+  };
+  option("--controller", "Address of the controller [http://127.0.0.1:8780]");
+  option("--mqtt", "Address of the broker, host:port, instead of asking the controller");
+  option("--name", "This box's name for people [the host name]");
+  option("--id", "This box's id for machines [made once, kept in DATA/node-id]");
+  option("--data", "Folder of everything this box keeps [" + config.data.string() + "]");
+  option("--blender", "Blender's program [blender]");
+  option("--sysfs", "Where sensors are read [/sys]");
+  const auto* slots_option =
+      app.add_option("--slots", slots, "Tasks at a time; 0: one per GPU, or one for the CPU [0]")
+          ->check(CLI::Range(0, static_cast<int>(payloads::max_slots)));
+  const auto* cache_option =
+      app.add_option("--cache-size", cache_gib, "Bound of the job files kept, in GiB [50]")
+          ->check(CLI::Range(std::int64_t{1}, max_cache_gib));
+  app.add_flag("--check", config.check, "Say what this box has and whether it reaches the farm, and exit");
+  app.set_version_flag("--version", "kiln-agent " + std::string(version));
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) std::exit(app.exit(error));  // --help, --version
+    return fail(Code::invalid, fmt::format("{}; see kiln-agent --help", error.what()));
+  }
+
+  std::error_code ignored;
+  if (app.count("--config") == 0 && fs::exists(default_file, ignored)) file = default_file;
+  if (!file.empty()) {
+    if (auto read = read_file(file, config); !read) return fail(std::move(read.error()));
+  }
+  const auto apply = [&](const std::string& flag,
+                         const std::function<Status(const std::string&)>& set) -> Status {
+    if (app.count(flag) == 0) return {};
+    auto done = set(given[flag]);
+    if (!done) return fail(std::move(done.error()).with(flag));
+    return {};
+  };
+  const auto absolute = [](const std::string& value) { return value.empty() ? value : fs::absolute(value).string(); };
+  for (auto done :
+       {apply("--controller", [&](const auto& value) { return set_controller(config, value); }),
+        apply("--mqtt", [&](const auto& value) { return set_mqtt(config, value); }),
+        apply("--name", [&](const auto& value) { return set_name(config, value); }),
+        apply("--id", [&](const auto& value) { return set_id(config, value); }),
+        apply("--data", [&](const auto& value) { return set_path(config.data, absolute(value)); }),
+        apply("--blender", [&](const auto& value) { return set_program(config.blender, value); }),
+        apply("--sysfs", [&](const auto& value) { return set_path(config.sysfs, absolute(value)); })}) {
+    if (!done) return fail(std::move(done.error()));
+  }
+  if (slots_option->count() > 0) config.slots = slots;
+  if (cache_option->count() > 0) config.cache_gib = cache_gib;
+  return config;
+}
+
+}  // namespace kiln::agent

@@ -1,0 +1,160 @@
+#include "daemon/identity.h"
+
+#include <fmt/format.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include "base/json.h"
+#include "runtime/files.h"
+#include "runtime/log.h"
+
+namespace kiln::agent {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::size_t max_slug = 24;  // leaves room for '-' and the letters in an id's 32
+constexpr std::uint64_t max_small_file_bytes = 4096;
+
+std::string random_letters() {
+  std::array<unsigned char, 4> bytes{};
+  KILN_ASSERT(::getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
+  std::string letters;
+  for (const auto byte : bytes) letters += static_cast<char>('a' + byte % 26);
+  return letters;
+}
+
+}  // namespace
+
+std::string id_slug(std::string_view host) {
+  host = host.substr(0, host.find('.'));
+  std::string slug;
+  for (const char c : host) {
+    const char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    const bool is_kept = (lower >= 'a' && lower <= 'z') || (lower >= '0' && lower <= '9');
+    if (is_kept) {
+      slug += lower;
+    } else if (!slug.empty() && slug.back() != '-') {
+      slug += '-';
+    }
+    if (slug.size() == max_slug) break;
+  }
+  while (slug.ends_with('-')) slug.pop_back();
+  return slug.empty() ? "box" : slug;
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0 || name[0] == '\0') return "box";
+  return name.data();
+}
+
+Result<std::optional<NodeId>> find_node_id(const fs::path& data) {
+  const auto file = data / "node-id";
+  auto text = runtime::read_file(file, max_small_file_bytes);
+  if (!text) {
+    if (text.error().code == Code::not_found) return std::optional<NodeId>();
+    return fail(std::move(text.error()));
+  }
+  while (!text->empty() && std::isspace(static_cast<unsigned char>(text->back())) != 0) text->pop_back();
+  auto id = NodeId::parse(*text);
+  if (!id) {
+    return fail(Code::invalid, fmt::format("{}: {}; correct it, or delete the file to get a new id",
+                                           file.string(), id.error().message));
+  }
+  return std::optional<NodeId>(std::move(*id));
+}
+
+Result<NodeId> load_node_id(const fs::path& data) {
+  auto found = find_node_id(data);
+  if (!found) return fail(std::move(found.error()));
+  if (*found) return **found;
+  const auto text = id_slug(host_name()) + "-" + random_letters();
+  if (auto written = runtime::write_file_atomically(data / "node-id", text + "\n"); !written) {
+    return fail(std::move(written.error()).with("while giving this box an id"));
+  }
+  return NodeId::parse(text);
+}
+
+Result<StateFile> StateFile::open(const fs::path& file) {
+  const auto text = runtime::read_file(file, max_small_file_bytes);
+  Values values;
+  if (!text && text.error().code == Code::not_found) return StateFile(file, values);
+  if (!text && text.error().code != Code::too_large) return fail(text.error());
+
+  Error wrong{Code::too_large, "too large"};
+  if (text) {
+    const auto json = Json::parse(*text);
+    if (json) {
+      JsonReader in(*json, "state");
+      in.required("farm", values.farm);
+      in.required("epoch", values.epoch);
+      in.required("sid", values.sid);
+      auto read = in.finish(values);
+      if (read) return StateFile(file, *read);
+      wrong = read.error();
+    } else {
+      wrong = json.error();
+    }
+  }
+  const fs::path aside = file.string() + ".bad";
+  std::error_code failed;
+  fs::rename(file, aside, failed);
+  if (failed)
+    return fail(Code::io, fmt::format("{}: {}; and it cannot be set aside: {}", file.string(), wrong.message,
+                                      failed.message()));
+  log::warn("agent", "{} was damaged ({}) and is set aside as {}", file.string(), wrong.message,
+            aside.string());
+  return StateFile(file, Values{});
+}
+
+StateFile::StateFile(StateFile&& other) noexcept
+    : file_(std::move(other.file_)), values_(std::move(other.values_)) {}
+
+std::string StateFile::farm() const {
+  const std::lock_guard lock(mutex_);
+  return values_.farm;
+}
+
+std::uint64_t StateFile::epoch() const {
+  const std::lock_guard lock(mutex_);
+  return values_.epoch;
+}
+
+Status StateFile::set_farm(const std::string& farm) {
+  const std::lock_guard lock(mutex_);
+  values_.farm = farm;
+  return save();
+}
+
+Status StateFile::set_epoch(std::uint64_t epoch) {
+  const std::lock_guard lock(mutex_);
+  values_.epoch = epoch;
+  return save();
+}
+
+std::uint64_t StateFile::raise_sid() {
+  const std::lock_guard lock(mutex_);
+  ++values_.sid;
+  if (const auto saved = save(); !saved) log::error("agent", "{}", saved.error().message);
+  return values_.sid;
+}
+
+void StateFile::skip_sid(std::uint64_t sid) {
+  const std::lock_guard lock(mutex_);
+  values_.sid = std::max(values_.sid, sid);
+}
+
+Status StateFile::save() {
+  const auto json = Json::object({{"farm", values_.farm}, {"epoch", values_.epoch}, {"sid", values_.sid}});
+  auto written = runtime::write_file_atomically(file_, json.dump() + "\n");
+  if (!written) return fail(std::move(written.error()).with("while storing this box's state"));
+  return {};
+}
+
+}  // namespace kiln::agent
