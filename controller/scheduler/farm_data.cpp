@@ -320,7 +320,7 @@ void FarmState::Data::place(Node& node) {
   is.slots = node.has_info ? std::min<std::uint32_t>(node.row.info.slots, payloads::max_slots) : 0;
   is.busy = std::min(node.started, is.slots);
   is.usable = connected && is.slots > 0 && node.row.presence == NodePresence::online && !node.row.drained &&
-              node.rests_until_mono_ms == 0;
+              node.has_reported && node.rests_until_mono_ms == 0;
   if (is.present) {
     ++totals.nodes_online;
     totals.slots += is.slots;

@@ -114,6 +114,7 @@ struct Node {
   NodeRow row;
   bool has_info = false;
   bool says_draining = false;
+  bool has_reported = false;             // its inventory came since it is present: what it holds is known
   std::int64_t rests_until_mono_ms = 0;  // it refused a command as `unavailable`: nothing new before; 0: no
   std::uint64_t next_seq = 0;            // inventories of this sid below it are old
   std::int64_t heard_mono_ms = 0;        // the last live message

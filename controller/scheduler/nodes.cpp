@@ -43,6 +43,7 @@ bool Turn::is_current(Node& node, std::uint64_t sid, bool retained, bool is_hear
     node.foreign_count = 0;
     node.rests_until_mono_ms = 0;
     node.says_draining = false;
+    node.has_reported = false;
     data_.replace(node);
     touch(node);
     // The session that was heard is over, and of the new one there is only what the broker remembers.
@@ -70,7 +71,10 @@ void Turn::set_presence(Node& node, NodePresence presence) {
   if (node.row.presence == presence) return;
   const bool was_present = node.is_present();
   node.row.presence = presence;
-  if (was_present && !node.is_present()) node.away_mono_ms = now_.mono_ms;
+  if (was_present && !node.is_present()) {
+    node.away_mono_ms = now_.mono_ms;
+    node.has_reported = false;
+  }
   touch(node);
   data_.replace(node);
   if (was_present != node.is_present() && data_.connected) {
@@ -152,6 +156,8 @@ void Turn::on(const NodeTasksSeen& event) {
   node->next_seq = event.tasks.seq + 1;
   data_.set_warm(*node, event.tasks.warm);
   compare_inventory(*node, event.tasks);
+  node->has_reported = true;
+  data_.replace(*node);
 }
 
 // Rule 8, at every heartbeat.
@@ -279,6 +285,8 @@ void Turn::on(const Tick& /*event*/) {
       for (const auto& key : held) {
         auto& lease = *data_.find_lease(key);
         if (lease.seen || now_.mono_ms - lease.sent_mono_ms < data_.policy.resend_ms) continue;
+        // Given up is only what a node ignores that speaks; of a silent one the grace period decides.
+        if (lease.sends >= max_sends && node.heard_mono_ms <= lease.sent_mono_ms) continue;
         if (lease.recalled) {
           send_cancel(node, task_id(key), lease.attempt);
         } else {

@@ -170,7 +170,7 @@ void a_failed_attempt_is_retried_elsewhere_and_then_fails() {
     farm.take(name);
     check_equal(farm.fail_task(t, attempt, name), "accepted");
     check_equal(farm.effects<DropFiles>().size(), 1U);
-    check_equal(farm.fail_task(t, attempt, name), attempt < 3 ? "duplicate" : "superseded");
+    check_equal(farm.fail_task(t, attempt, name), attempt < 3 ? "superseded" : "duplicate");
     farm.beat(name);
   }
   check_equal(farm.shown(t), "failed/3 on a");

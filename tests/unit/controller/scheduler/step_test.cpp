@@ -1,0 +1,378 @@
+// The whole core on a random walk: a careless fleet, a lossy broker, restarts. What must never happen does
+// not, and when the faults stop everything ends. And: a big job costs no more per step than a small one.
+#include <algorithm>
+#include <deque>
+#include <random>
+
+#include "controller/scheduler/farm.h"
+
+using namespace kiln;
+using namespace kiln::test;
+
+namespace {
+
+// ---- the walk ---------------------------------------------------------------------------------------------
+
+// What a store would hold, from the effects alone.
+struct Store {
+  std::map<JobId, JobRow> jobs;
+  std::map<TaskId, TaskRow> tasks;
+  std::map<std::pair<TaskId, std::uint32_t>, AttemptRow> attempts;
+  std::map<NodeId, NodeRow> nodes;
+
+  void keep(const Effect& effect) {
+    if (const auto* job = std::get_if<SaveJob>(&effect)) jobs[job->row.id] = job->row;
+    if (const auto* task = std::get_if<SaveTask>(&effect)) tasks[task->row.id] = task->row;
+    if (const auto* attempt = std::get_if<SaveAttempt>(&effect)) {
+      attempts[{attempt->row.task, attempt->row.attempt}] = attempt->row;
+    }
+    if (const auto* node = std::get_if<SaveNode>(&effect)) nodes[node->row.id] = node->row;
+  }
+  [[nodiscard]] FarmRows rows() const {
+    FarmRows rows;
+    for (const auto& [id, job] : jobs) {
+      rows.jobs.push_back(job);
+      rows.last_job_number = std::max(rows.last_job_number, job.number);
+    }
+    for (const auto& [id, task] : tasks) {
+      const auto state = jobs.at(id.job).state;
+      if (state != JobState::done && state != JobState::cancelled) rows.tasks.push_back(task);
+    }
+    for (const auto& [id, attempt] : attempts) {
+      if (attempt.state == AttemptState::assigned || attempt.state == AttemptState::running) {
+        rows.attempts.push_back(attempt);
+      }
+    }
+    for (const auto& [id, node] : nodes) rows.nodes.push_back(node);
+    return rows;
+  }
+};
+
+// A box that does what the protocol asks, carelessly timed.
+struct WalkBox : Box {
+  std::uint32_t slots = 1;
+  bool cut = false;  // MQTT does not get through
+  bool down = false;
+  std::deque<payloads::Command> inbox;
+  std::map<TaskId, std::uint32_t> ended;  // newest attempt that is over here
+};
+
+class Walk {
+ public:
+  explicit Walk(unsigned seed) : random_(seed), state_(policy_) {
+    for (int i = 0; i < 5; ++i) {
+      WalkBox box;
+      box.id = node_id(fmt::format("n{}", i));
+      box.slots = 1 + static_cast<std::uint32_t>(i) % 3;
+      boxes_.push_back(box);
+    }
+    on(BrokerConnected{});
+    for (auto& box : boxes_) hello(box);
+  }
+
+  void run() {
+    for (int i = 0; i < 6; ++i) submit();
+    for (int i = 0; i < 2'000; ++i) {
+      fault();
+      turn();
+    }
+    healing_ = true;
+    on(DiskPressure{false});
+    on(BrokerConnected{});
+    for (auto& box : boxes_) heal(box);
+    for (const auto& job : jobs_) {
+      if (state_.job(job)->state == JobState::paused) on(EditJob{0, job, {}, false});
+    }
+    int turns = 0;
+    while (!all_ended() && ++turns < 20'000) turn();
+    check(all_ended());
+    for (const auto& job : jobs_) {
+      const auto& row = *state_.job(job);
+      const auto accepted = static_cast<std::uint32_t>(std::count_if(
+          accepted_.begin(), accepted_.end(), [&](const auto& one) { return one.first.job == job; }));
+      check_equal(row.counts.done, accepted);
+      // Only what was made to fail too often has failed.
+      check(row.state != JobState::failed || row.counts.failed > 0);
+    }
+    check(done_ > 100);
+  }
+
+ private:
+  std::uint32_t below(std::uint32_t n) { return static_cast<std::uint32_t>(random_() % n); }
+  bool one_in(std::uint32_t n) { return below(n) == 0; }
+
+  void on(const Event& event) {
+    const auto effects = step(state_, now_, event);
+    for (const auto& effect : effects) {
+      store_.keep(effect);
+      if (const auto* send = std::get_if<SendCommand>(&effect)) {
+        if (const auto* run = std::get_if<payloads::RunTask>(&send->command.op)) check_run(send->node, *run);
+        auto& box = of(send->node);
+        if (!box.cut && !box.down && (healing_ || !one_in(10))) box.inbox.push_back(send->command);
+      } else if (const auto* reply = std::get_if<Answer>(&effect)) {
+        answer_ = *reply;
+      } else if (const auto* result = std::get_if<AcceptFiles>(&effect)) {
+        check(accepted_.emplace(result->task, result->attempt).second);  // rule 1
+        ++done_;
+      } else if (const auto* drop = std::get_if<DropFiles>(&effect)) {
+        const auto winner = accepted_.find(drop->task);
+        check(winner == accepted_.end() || winner->second != drop->attempt);
+      }
+    }
+    audit();
+  }
+
+  // An attempt is stored before its command goes out, names one node for ever, and is the newest.
+  void check_run(const NodeId& node, const payloads::RunTask& run) {
+    const auto stored = store_.attempts.find({run.task, run.attempt});
+    check(stored != store_.attempts.end());
+    check(stored->second.node == node);
+    check_equal(state_.task(run.task).attempt, run.attempt);
+    check(!accepted_.contains(run.task));
+  }
+
+  // The indexes say what the rows say.
+  void audit() {
+    const auto& data = state_.data();
+    std::uint64_t queued = 0;
+    for (const auto& [number, job] : data.jobs) {
+      check_equal(job.row.counts.total(), job.total);
+      if (job.is_live()) queued += job.row.counts.queued;
+      const auto out = static_cast<std::uint32_t>(
+          std::count_if(data.leases.begin(), data.leases.end(),
+                        [&, no = number](const auto& lease) { return lease.first.job == no; }));
+      check_equal(job.row.counts.running, out);
+      std::uint32_t waiting = job.is_live() ? job.total - static_cast<std::uint32_t>(job.tasks.size()) : 0;
+      for (const auto& [group, tasks] : job.requeued) waiting += static_cast<std::uint32_t>(tasks.size());
+      if (job.is_live()) check_equal(job.row.counts.queued, waiting);
+    }
+    check_equal(data.totals.tasks_queued, queued);
+    std::size_t held = 0;
+    for (const auto& node : data.nodes) {
+      held += node.held.size();
+      check(node.held.size() <= payloads::max_tasks_listed);
+      check(node.load() <= std::max(1U, node.placed.slots) * (1 + policy_.max_queue_ahead));
+    }
+    check_equal(data.leases.size(), held);
+    for (const auto& pool : data.pools) {
+      std::uint32_t idle = 0;
+      std::uint32_t recalls = 0;
+      for (const auto& [level, no] : pool.usable) {
+        const auto& node = data.node(no);
+        check(node.row.presence == NodePresence::online && !node.row.drained);
+        check_equal(level, node.load() * full_level / node.placed.slots);
+        idle += node.placed.idle;
+      }
+      for (const auto& [key, lease] : data.leases) {
+        if (lease.recalled && &data.pools[data.jobs.at(key.job).pool] == &pool) ++recalls;
+      }
+      check_equal(pool.idle_slots, idle);
+      check_equal(pool.recalls, recalls);
+      check_equal(pool.heads.size(), pool.ready.size());
+      for (const auto& [group, jobs] : pool.ready) check(pool.heads.contains({*jobs.begin(), group}));
+    }
+  }
+
+  WalkBox& of(const NodeId& id) {
+    return *std::find_if(boxes_.begin(), boxes_.end(), [&](const auto& box) { return box.id == id; });
+  }
+
+  void submit() {
+    SubmitJob event;
+    event.spec.renderer = one_in(4) ? "noop" : "blender";
+    event.spec.frames = *payloads::FrameSet::parse(fmt::format("1-{}", 20 + below(60)));
+    event.spec.chunk = 1 + below(3);
+    event.spec.manifest = event.spec.renderer == "noop" ? "" : one_in(2) ? manifest_a : manifest_b;
+    event.priority = static_cast<int>(below(3)) * 20;
+    event.random = static_cast<std::uint32_t>(random_());
+    on(event);
+    jobs_.push_back(std::get<JobAccepted>(*answer_.value).job);
+  }
+
+  void hello(WalkBox& box) {
+    ++box.sid;
+    box.seq = 0;
+    box.inbox.clear();  // a clean session
+    on(NodeStatusSeen{box.id, {payloads::NodeState::online, box.sid}, false});
+    payloads::NodeInfo info;
+    info.sid = box.sid;
+    info.slots = box.slots;
+    info.renderers = {{"blender", "3.4.1"}};
+    on(NodeInfoSeen{box.id, info, false});
+    beat(box);
+  }
+  void beat(WalkBox& box) {
+    payloads::NodeTasks tasks;
+    tasks.sid = box.sid;
+    tasks.seq = ++box.seq;
+    tasks.run = box.held;
+    if (!box.cut && (healing_ || !one_in(8))) on(NodeTasksSeen{box.id, tasks, false});
+  }
+  void heal(WalkBox& box) {
+    if (!box.cut && !box.down) return;
+    box.cut = box.down = false;
+    hello(box);
+  }
+
+  void fault() {
+    if (one_in(60)) submit_or_edit();
+    auto& box = boxes_[below(static_cast<std::uint32_t>(boxes_.size()))];
+    switch (below(50)) {
+      case 0: {  // power: only the journal survives
+        box.down = true;
+        std::erase_if(box.held, [](const auto& one) { return one.phase != TaskPhase::delivering; });
+        if (one_in(2)) on(NodeStatusSeen{box.id, {payloads::NodeState::offline, box.sid}, false});
+        break;
+      }
+      case 1:
+        box.cut = true;
+        if (one_in(2)) on(NodeStatusSeen{box.id, {payloads::NodeState::offline, box.sid}, one_in(2)});
+        break;
+      case 2:
+      case 3:
+      case 4:
+        heal(box);
+        break;
+      case 5:
+        if (!one_in(6)) break;
+        state_ = FarmState(policy_, store_.rows(), now_);  // a crash of the controller, between two batches
+        on(BrokerConnected{});
+        break;
+      case 6:
+        if (one_in(4)) on(BrokerLost{});
+        break;
+      case 7:
+        on(BrokerConnected{});
+        break;
+      case 8:
+        on(DrainNode{0, box.id, one_in(2)});
+        break;
+      case 9:
+        on(DiskPressure{one_in(3)});
+        break;
+      default:
+        break;
+    }
+  }
+  void submit_or_edit() {
+    const auto job = jobs_[below(static_cast<std::uint32_t>(jobs_.size()))];
+    switch (below(6)) {
+      case 0:
+        return on(EditJob{0, job, static_cast<int>(below(100)), {}});
+      case 1:
+        return on(EditJob{0, job, {}, one_in(2)});
+      case 2:
+        return on(RetryJob{0, job});
+      case 3:
+        return one_in(3) ? on(CancelJob{0, job}) : submit();
+      default:
+        return submit();
+    }
+  }
+
+  void turn() {
+    now_ = now_.after_ms(100 + below(900));
+    on(Tick{});
+    for (auto& box : boxes_) {
+      if (box.down) continue;
+      while (!box.inbox.empty()) {
+        obey(box, box.inbox.front());
+        box.inbox.pop_front();
+      }
+      work(box);
+      if (one_in(3)) beat(box);
+    }
+  }
+
+  void obey(WalkBox& box, const payloads::Command& command) {
+    if (const auto* run = std::get_if<payloads::RunTask>(&command.op)) {
+      const auto ended = box.ended.find(run->task);
+      const bool is_over = ended != box.ended.end() && ended->second >= run->attempt;
+      if (!is_over && box.find(run->task, run->attempt) == nullptr)
+        box.set(run->task, run->attempt, TaskPhase::queued);
+      if (one_in(2)) on(NodeAckSeen{box.id, {command.cid, true, "", ""}});
+    } else if (const auto* cancel = std::get_if<payloads::CancelTask>(&command.op)) {
+      const auto* held = box.find(cancel->task, cancel->attempt);
+      if (held != nullptr && held->phase != TaskPhase::delivering) box.forget(cancel->task, cancel->attempt);
+      if (one_in(2)) on(NodeAckSeen{box.id, {command.cid, true, "", ""}});
+    }
+  }
+
+  void work(WalkBox& box) {
+    std::uint32_t busy = 0;
+    for (auto& held : box.held) {
+      if (held.phase == TaskPhase::rendering && one_in(4)) held.phase = TaskPhase::delivering;
+      if (held.phase == TaskPhase::rendering) ++busy;
+    }
+    for (auto& held : box.held) {
+      if (held.phase != TaskPhase::queued || busy >= box.slots) continue;
+      held.phase = TaskPhase::rendering;
+      ++busy;
+    }
+    const auto holding = box.held;
+    for (const auto& held : holding) {
+      if (held.phase == TaskPhase::delivering && one_in(2)) deliver(box, held.task, held.attempt);
+    }
+  }
+
+  void deliver(WalkBox& box, const TaskId& id, std::uint32_t attempt) {
+    payloads::ResultReport report;
+    report.node = box.id;
+    report.ok = !healing_ ? !one_in(30) : true;
+    report.seconds = 0.5 + below(4);
+    const auto* job = state_.job(id.job);
+    check(job != nullptr);
+    const auto frames = job->spec.task_frames(id.index);
+    // noop has no files in earnest; here every frame is counted.
+    for (std::size_t i = 0; i < frames.size() && report.ok; ++i) {
+      payloads::ResultFile file;
+      file.frame = frames.at(i);
+      report.files.push_back(file);
+    }
+    if (!report.ok) report.failure = {"renderer-crashed", "Blender crashed", payloads::FailureScope::attempt};
+    on(FinishAttempt{1, id, attempt, report});
+    check(answer_.value.has_value());
+    const auto verdict = std::get<Committed>(*answer_.value).verdict;
+    const auto winner = accepted_.find(id);
+    const bool has_won = winner != accepted_.end() && winner->second == attempt;
+    if (verdict == Verdict::accepted && report.ok) check(has_won);
+    if (verdict == Verdict::duplicate && report.ok) check(has_won);
+    if (one_in(10)) return;  // the answer got lost: it comes again
+    auto& ended = box.ended[id];
+    ended = std::max(ended, attempt);
+    box.forget(id, attempt);
+  }
+
+  [[nodiscard]] bool all_ended() const {
+    return std::all_of(jobs_.begin(), jobs_.end(), [&](const auto& job) {
+      const auto state = state_.job(job)->state;
+      return state != JobState::active && state != JobState::paused;
+    });
+  }
+
+  std::mt19937 random_;
+  Policy policy_;
+  FarmState state_;
+  Store store_;
+  Instant now_{1'000'000, 1'800'000'000'000};
+  std::vector<WalkBox> boxes_;
+  std::vector<JobId> jobs_;
+  std::map<TaskId, std::uint32_t> accepted_;
+  Answer answer_;
+  int done_ = 0;
+  bool healing_ = false;
+};
+
+void a_random_walk_loses_no_task_and_takes_none_twice() {
+  for (unsigned seed = 1; seed <= 12; ++seed) {
+    print_message("seed %u\n", seed);
+    Walk(seed).run();
+  }
+}
+
+}  // namespace
+
+int main() {
+  return run("step", {{"a random walk loses no task and takes none twice",
+                       a_random_walk_loses_no_task_and_takes_none_twice}});
+}
