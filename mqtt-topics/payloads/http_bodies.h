@@ -110,6 +110,10 @@ std::string encode(const ResultReport&);
 Result<Manifest> decode_manifest(std::string_view text);        // up to max_manifest_bytes
 Result<JobSubmission> decode_job_submission(const Json& body);  // so that an MQTT request can carry one
 Result<JobSubmission> decode_job_submission(std::string_view text);
+// A string would otherwise become a Json as readily as a string_view.
+inline Result<JobSubmission> decode_job_submission(const std::string& text) {
+  return decode_job_submission(std::string_view(text));
+}
 Result<ResultReport> decode_result_report(std::string_view text);  // up to 1 MiB
 
 Json to_json(const ResultFile&);
