@@ -19,7 +19,8 @@
 namespace kiln::api {
 
 // Asks the farm thread for a change and waits for the decision (after its transaction). Thread-safe.
-// Errors: unavailable when the queue is full or the farm is stopping; timeout; whatever the scheduler refuses.
+// Errors: unavailable when the queue is full or the farm is stopping; timeout; whatever the scheduler
+// refuses.
 class Farm {
  public:
   virtual ~Farm() = default;
@@ -39,7 +40,7 @@ struct TaskQuery {
   std::uint32_t limit = 200;  // at most 1000
 };
 struct ResultQuery {
-  std::optional<JobId> job;   // absent: of every job, newest first
+  std::optional<JobId> job;  // absent: of every job, newest first
   std::uint32_t from = 0;
   std::uint32_t limit = 200;  // at most 1000
 };
@@ -52,7 +53,8 @@ class Reader {
   // By full id, or by number alone ("7") as people type it. Errors: not_found.
   virtual Result<scheduler::JobRow> job(const std::string& id_or_number) = 0;
   // Tasks in order, the untouched ones included.
-  virtual Result<std::vector<scheduler::TaskRow>> tasks(const scheduler::JobRow& job, const TaskQuery& query) = 0;
+  virtual Result<std::vector<scheduler::TaskRow>> tasks(const scheduler::JobRow& job,
+                                                        const TaskQuery& query) = 0;
   virtual Result<std::vector<scheduler::AttemptRow>> attempts(const TaskId& task) = 0;
   virtual Result<std::vector<scheduler::ResultRow>> results(const ResultQuery& query) = 0;
   virtual Result<std::vector<scheduler::NodeRow>> nodes() = 0;

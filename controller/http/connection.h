@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "base/result.h"
-#include "http/fd.h"
+#include "http/file.h"
 
 namespace kiln::http {
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "http/fd.h"
+#include "http/file.h"
 #include "http/head.h"
 
 namespace kiln::http {

@@ -17,7 +17,7 @@ int status_of(Code code);
 Code code_of(int status);
 std::string_view reason_of(int status);  // "Not Found"
 
-// {"type":"about:blank","title":"Not Found","status":404,"detail":…,"code":"not_found"}. `detail` may hold
+// {"type":"about:blank","title":"Not Found","status":404,"detail":…,"code":"not-found"}. `detail` may hold
 // anything: what is no text is replaced.
 Response problem(int status, Code code, std::string_view detail);
 Response problem(int status, std::string_view detail);

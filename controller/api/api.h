@@ -1,0 +1,46 @@
+// The HTTP API: everything that people, the page and nodes ask of the controller.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "api/assets.h"
+#include "api/broadcaster.h"
+#include "api/events.h"
+#include "api/farm.h"
+#include "api/storage.h"
+#include "base/time.h"
+#include "http/router.h"
+#include "http/server.h"
+
+namespace kiln::api {
+
+struct Settings {
+  std::string farm = "kiln";  // the farm's name, for people
+  std::string mqtt_host;      // where nodes find the broker; "" = the host that they reach us by
+  std::uint16_t mqtt_port = 8783;
+  std::string data_dir;
+  std::uint64_t max_file_bytes = 64ULL << 30U;  // of one blob or one result: an upload beyond is a mistake
+};
+
+// All of it outlives the Api.
+struct Api {
+  Farm& farm;
+  Reader& reader;
+  Live& live;
+  Storage& storage;
+  const Assets& assets;
+  EventRing& events;
+  Broadcaster& broadcaster;
+  const http::Counters& counters;
+  Settings settings;
+  std::function<std::uint32_t()> random;  // thread-safe; for job ids
+  std::function<Instant()> now;           // thread-safe
+  Instant started;                        // for the uptime
+};
+
+// Every route, ready for http::Server. `api` outlives the router.
+http::Router make_router(Api& api);
+
+}  // namespace kiln::api

@@ -1,0 +1,141 @@
+#include <fmt/format.h>
+
+#include "api/routes.h"
+#include "api/shapes.h"
+
+namespace kiln::api {
+
+namespace {
+
+constexpr std::uint32_t max_rows = 1000;  // of one answer
+// A submission carries its manifest: a hundred thousand files with their paths and digests.
+constexpr std::size_t max_submission_bytes = payloads::max_manifest_bytes;
+constexpr std::size_t max_patch_bytes = 4 * 1024;
+
+http::Response job_response(Api& api, const Result<scheduler::JobRow>& job, int status = 200) {
+  return job ? json_response(shown(api, *job), status) : http::problem(job.error());
+}
+
+http::Response submit(Api& api, http::Request& request) {
+  const auto user = user_of(request);
+  if (!user) return http::problem(user.error());
+  const std::string* key = request.field("idempotency-key");
+  const std::string cid = key == nullptr ? "" : *key;
+  if (const auto checked = check_cid(cid); !checked) return http::problem(checked.error());
+  const auto body = request.body->read_all(max_submission_bytes);
+  if (!body) return http::problem(body.error());
+  const auto submission = payloads::decode_job_submission(std::string_view(*body));
+  if (!submission) return http::problem(submission.error());
+  const auto submitted = submit_job(api, *user, cid, *submission);
+  if (!submitted) return http::problem(submitted.error());
+  http::Response response = json_response(shown(api, submitted->job), submitted->is_duplicate ? 200 : 201);
+  response.set("Location", "/api/v1/jobs/" + submitted->job.id.str());
+  return response;
+}
+
+http::Response list(Api& api, http::Request& request) {
+  JobQuery query;
+  if (const std::string* state = request.query_value("state")) {
+    constexpr std::string_view states[] = {"queued", "running", "paused", "done", "failed", "cancelled"};
+    if (std::find(std::begin(states), std::end(states), *state) == std::end(states)) {
+      return http::problem(
+          400,
+          fmt::format("?state={}: queued, running, paused, done, failed or cancelled is expected", *state));
+    }
+    query.state = *state;
+  }
+  if (const std::string* user = request.query_value("user")) query.user = *user;
+  const auto limit = query_number(request, "limit", query.limit, max_rows);
+  if (!limit) return http::problem(limit.error());
+  const auto before = query_number(request, "before", 0, 0xffffffffU);
+  if (!before) return http::problem(before.error());
+  query.limit = *limit;
+  query.before = *before;
+  const auto jobs = api.reader.jobs(query);
+  if (!jobs) return http::problem(jobs.error());
+  return list_response("jobs", *jobs, [&](const scheduler::JobRow& job) { return shown(api, job); });
+}
+
+http::Response patch(Api& api, http::Request& request) {
+  const auto body = request.body->read_all(max_patch_bytes);
+  if (!body) return http::problem(body.error());
+  const auto json = Json::parse(*body);
+  if (!json) return http::problem(json.error());
+  JsonReader in(*json, "job");
+  int priority = 50;
+  bool paused = false;
+  in.optional("priority", priority, 0, 100);
+  in.optional("paused", paused);
+  if (const auto read = in.finish(0); !read) return http::problem(read.error());
+  const bool has_priority = json->find("priority") != nullptr;
+  const bool has_paused = json->find("paused") != nullptr;
+  if (!has_priority && !has_paused) {
+    return http::problem(400, R"(nothing to change: send {"priority":0 to 100} or {"paused":true or false})");
+  }
+  return job_response(
+      api, edit_job(api, request.param("id"), has_priority ? std::optional(priority) : std::nullopt,
+                    has_paused ? std::optional(paused) : std::nullopt));
+}
+
+http::Response tasks(Api& api, http::Request& request) {
+  const auto job = api.reader.job(request.param("id"));
+  if (!job) return http::problem(job.error());
+  TaskQuery query;
+  if (const std::string* text = request.query_value("state")) {
+    using enum scheduler::TaskState;
+    for (const auto state : {queued, assigned, running, done, failed, cancelled}) {
+      if (scheduler::to_string(state) == *text) query.state = state;
+    }
+    if (!query.state) {
+      return http::problem(
+          400,
+          fmt::format("?state={}: queued, assigned, running, done, failed or cancelled is expected", *text));
+    }
+  }
+  const auto from = query_number(request, "from", 0, 0xffffffffU);
+  if (!from) return http::problem(from.error());
+  const auto limit = query_number(request, "limit", query.limit, max_rows);
+  if (!limit) return http::problem(limit.error());
+  query.from = *from;
+  query.limit = *limit;
+  const auto rows = api.reader.tasks(*job, query);
+  if (!rows) return http::problem(rows.error());
+
+  std::map<NodeId, LiveNode> nodes;  // each asked once
+  return list_response("tasks", *rows, [&](const scheduler::TaskRow& row) {
+    const payloads::HeldTask* held = nullptr;
+    const bool is_held =
+        row.state == scheduler::TaskState::assigned || row.state == scheduler::TaskState::running;
+    if (is_held && !row.node.empty()) {
+      const auto [found, is_new] = nodes.try_emplace(row.node);
+      if (is_new) found->second = api.live.node(row.node);
+      for (const auto& one : found->second.tasks.run) {
+        if (one.task == row.id && one.attempt == row.attempt) held = &one;
+      }
+    }
+    return to_json(row, *job, held);
+  });
+}
+
+}  // namespace
+
+void add_job_routes(http::Router& router, Api& api) {
+  using http::Method;
+  router.add(Method::post, "/api/v1/jobs", [&](http::Request& request) { return submit(api, request); });
+  router.add(Method::get, "/api/v1/jobs", [&](http::Request& request) { return list(api, request); });
+  router.add(Method::get, "/api/v1/jobs/{id}",
+             [&](http::Request& request) { return job_response(api, api.reader.job(request.param("id"))); });
+  router.add(Method::patch, "/api/v1/jobs/{id}", [&](http::Request& request) { return patch(api, request); });
+  router.add(Method::delete_, "/api/v1/jobs/{id}", [&](http::Request& request) {
+    const auto deleted = delete_job(api, request.param("id"));
+    return deleted ? http::Response{.status = 204} : http::problem(deleted.error());
+  });
+  router.add(Method::post, "/api/v1/jobs/{id}/cancel",
+             [&](http::Request& request) { return job_response(api, cancel_job(api, request.param("id"))); });
+  router.add(Method::post, "/api/v1/jobs/{id}/retry",
+             [&](http::Request& request) { return job_response(api, retry_job(api, request.param("id"))); });
+  router.add(Method::get, "/api/v1/jobs/{id}/tasks",
+             [&](http::Request& request) { return tasks(api, request); });
+}
+
+}  // namespace kiln::api

@@ -1,0 +1,126 @@
+#include "api/requests.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "api/actions.h"
+#include "http/problem.h"
+
+namespace kiln::api {
+
+namespace {
+
+// protocol.md: 16 KiB a message; the rest is for the envelope.
+constexpr std::size_t max_data_bytes = 14 * 1024;
+
+struct Reply {
+  int status = 200;
+  Json data;
+};
+
+// Without what can be long; HTTP has it all.
+Json brief(Json json) {
+  if (json.dump().size() <= max_data_bytes) return json;
+  Json out;
+  for (const auto& [key, value] : *json.as_object()) {
+    if (key != "warnings" && key != "frames" && key != "tasks" && key != "info") out.set(key, value);
+  }
+  return out;
+}
+
+Result<std::string> named(const payloads::Request& request, std::string_view key) {
+  const Json* value = request.body.find(key);
+  if (value != nullptr && value->as_string() != nullptr) return *value->as_string();
+  // A job's number is a number to whoever types it.
+  if (value != nullptr && value->as_number() != nullptr && key == "job") return value->dump();
+  return fail(Code::invalid, fmt::format("request.{0}: send {{\"cid\":…,\"{0}\":\"<id>\"}}", key));
+}
+
+Result<Reply> submit(Api& api, const std::string& user, const payloads::Request& request) {
+  auto submission = payloads::decode_job_submission(request.body);
+  if (!submission) return fail(std::move(submission.error()));
+  auto submitted = submit_job(api, user, request.cid, *submission);
+  if (!submitted) return fail(std::move(submitted.error()));
+  return Reply{submitted->is_duplicate ? 200 : 201, brief(shown(api, submitted->job))};
+}
+
+template <class Act>
+Result<Reply> about(Api& api, const payloads::Request& request, std::string_view key, const Act& act) {
+  auto name = named(request, key);
+  if (!name) return fail(std::move(name.error()));
+  auto row = act(*name);
+  if (!row) return fail(std::move(row.error()));
+  return Reply{200, brief(shown(api, *row))};
+}
+
+struct Verb {
+  std::string_view name;
+  Result<Reply> (*act)(Api&, const std::string& user, const payloads::Request&);
+};
+using User = const std::string&;
+using Ask = const payloads::Request&;
+constexpr std::array verbs{
+    Verb{"job-submit", submit},
+    Verb{"job-status",
+         [](Api& api, User, Ask ask) {
+           return about(api, ask, "job", [&](const std::string& id) { return api.reader.job(id); });
+         }},
+    Verb{"job-pause",
+         [](Api& api, User, Ask ask) {
+           return about(api, ask, "job",
+                        [&](const std::string& id) { return edit_job(api, id, std::nullopt, true); });
+         }},
+    Verb{"job-resume",
+         [](Api& api, User, Ask ask) {
+           return about(api, ask, "job",
+                        [&](const std::string& id) { return edit_job(api, id, std::nullopt, false); });
+         }},
+    Verb{"job-cancel",
+         [](Api& api, User, Ask ask) {
+           return about(api, ask, "job", [&](const std::string& id) { return cancel_job(api, id); });
+         }},
+    Verb{"job-retry",
+         [](Api& api, User, Ask ask) {
+           return about(api, ask, "job", [&](const std::string& id) { return retry_job(api, id); });
+         }},
+    Verb{"node-drain",
+         [](Api& api, User, Ask ask) {
+           return about(api, ask, "node", [&](const std::string& id) { return drain_node(api, id, true); });
+         }},
+    Verb{"node-resume",
+         [](Api& api, User, Ask ask) {
+           return about(api, ask, "node", [&](const std::string& id) { return drain_node(api, id, false); });
+         }},
+};
+
+Result<Reply> act(Api& api, const std::string& user, std::string_view verb,
+                  const payloads::Request& request) {
+  if (auto checked = check_user(user); !checked) return fail(std::move(checked.error()));
+  if (auto checked = check_cid(request.cid); !checked) return fail(std::move(checked.error()));
+  std::string known;
+  for (const auto& one : verbs) {
+    if (one.name == verb) return one.act(api, user, request);
+    known.append(known.empty() ? "" : ", ").append(one.name);
+  }
+  return fail(Code::not_found, fmt::format("'{}' is no request; there are {}", verb, known));
+}
+
+}  // namespace
+
+payloads::Response handle_request(Api& api, const std::string& user, std::string_view verb,
+                                  const payloads::Request& request) {
+  payloads::Response response;
+  response.cid = request.cid;
+  auto reply = act(api, user, verb, request);
+  if (reply) {
+    response.status = reply->status;
+    response.data = std::move(reply->data);
+  } else {
+    response.status = http::status_of(reply.error().code);
+    response.error = std::move(reply.error().message);
+  }
+  return response;
+}
+
+}  // namespace kiln::api

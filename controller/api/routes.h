@@ -1,0 +1,60 @@
+// One function a resource file, and what these files share. For this room only.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "api/actions.h"
+#include "api/api.h"
+#include "http/problem.h"
+
+namespace kiln::api {
+
+void add_farm_routes(http::Router& router, Api& api);    // farm, openapi.yaml, healthz
+void add_job_routes(http::Router& router, Api& api);     // jobs
+void add_task_routes(http::Router& router, Api& api);    // tasks, attempts: files, log, result
+void add_result_routes(http::Router& router, Api& api);  // results, a job's files, thumbnails, archive
+void add_blob_routes(http::Router& router, Api& api);    // blobs
+void add_node_routes(http::Router& router, Api& api);    // nodes, telemetry
+void add_event_routes(http::Router& router, Api& api);   // the live stream
+void add_metric_routes(http::Router& router, Api& api);  // metrics
+void add_page_routes(http::Router& router, Api& api);    // everything else
+
+http::Response json_response(const Json& json, int status = 200);
+// A whole-number query parameter from 0 to `max`, or `otherwise` when absent. Errors: invalid.
+Result<std::uint32_t> query_number(const http::Request& request, std::string_view name,
+                                   std::uint32_t otherwise, std::uint32_t max);
+// The X-Kiln-User header, "anonymous" when absent. Errors: invalid.
+Result<std::string> user_of(const http::Request& request);
+// {"<key>":[shape(row)…]}
+template <class Rows, class Shape>
+http::Response list_response(const char* key, const Rows& rows, const Shape& shape) {
+  Json list(Json::Array{});
+  for (const auto& row : rows) list.push(shape(row));
+  return json_response(Json::object({{key, std::move(list)}}));
+}
+
+// The task that a path names, with its job. Errors: invalid; not_found.
+struct FoundTask {
+  TaskId id;
+  scheduler::JobRow job;
+  scheduler::TaskRow row;
+};
+Result<FoundTask> find_task(Api& api, const std::string& text);
+// …and one of its attempts. Errors: also not_found when it was never made.
+struct FoundAttempt {
+  FoundTask task;
+  std::uint32_t attempt = 0;
+};
+Result<FoundAttempt> find_attempt(Api& api, const http::Request& request);
+
+// GET /api/v1/farm, also a part of the stream's snapshot.
+Json farm_json(Api& api);
+// A file with Range, and its version as ETag.
+http::Response file_response(Stored stored, std::string content_type, bool is_immutable);
+// By the path's extension; what no browser should guess at is application/octet-stream.
+std::string content_type_of(std::string_view path);
+// Streams the request's body into the upload. Errors: those of the body and of the upload; not finished yet.
+Status receive(http::Request& request, Upload& upload);
+
+}  // namespace kiln::api

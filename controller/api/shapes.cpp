@@ -1,0 +1,144 @@
+#include "api/shapes.h"
+
+#include <fmt/format.h>
+
+#include "http/target.h"
+
+namespace kiln::api {
+
+namespace {
+
+Json strings(const std::vector<std::string>& list) {
+  Json::Array array(list.begin(), list.end());
+  return Json(std::move(array));
+}
+
+Json optional_json(const std::optional<double>& value) {
+  return value ? Json(*value) : Json();
+}
+
+void set_error(Json& json, const std::string& code, const std::string& message) {
+  if (!code.empty()) json.set("error", Json::object({{"code", code}, {"message", message}}));
+}
+
+void set_live(Json& json, const LiveNode& live) {
+  Json tasks(Json::Array{});
+  for (const auto& task : live.tasks.run) tasks.push(payloads::to_json(task));
+  Json gpus(Json::Array{});
+  for (const auto& [index, telemetry] : live.gpus) {
+    Json gpu = Json::object({{"index", index}});
+    const Json values = payloads::to_json(telemetry);
+    if (const auto* members = values.as_object()) {
+      for (const auto& [key, value] : *members) gpu.set(key, value);
+    }
+    gpus.push(std::move(gpu));
+  }
+  json.set("tasks", std::move(tasks));
+  json.set("warm", strings(live.tasks.warm));
+  json.set("gpus", std::move(gpus));
+  if (live.host) json.set("host", payloads::to_json(*live.host));
+}
+
+}  // namespace
+
+Json to_json(const scheduler::JobRow& job, const std::string& output_dir) {
+  Json json = Json::object({{"id", job.id.str()},
+                            {"number", job.number},
+                            {"name", job.spec.name},
+                            {"type", job.spec.renderer},
+                            {"state", scheduler::shown_state(job)},
+                            {"priority", job.priority},
+                            {"user", job.user},
+                            {"frames", job.spec.frames.str()},
+                            {"chunk", job.spec.chunk},
+                            {"tasks", payloads::to_json(job.counts)},
+                            {"percent", scheduler::percent(job)}});
+  if (const auto eta = scheduler::eta_s(job)) json.set("eta_s", *eta);
+  json.set("message", job.message);
+  json.set("warnings", strings(job.warnings));
+  json.set("scene_file", job.spec.options.scene_file);
+  json.set("manifest", job.spec.manifest);
+  json.set("created_ms", job.created_ms);
+  json.set("started_ms", job.started_ms);
+  json.set("finished_ms", job.finished_ms);
+  json.set("render_s", job.render_s);
+  json.set("output_dir", output_dir);
+  return json;
+}
+
+Json to_json(const scheduler::TaskRow& task, const scheduler::JobRow& job, const payloads::HeldTask* held) {
+  Json json = Json::object({{"id", task.id.str()},
+                            {"index", task.id.index},
+                            {"frames", job.spec.task_frames(task.id.index).str()},
+                            {"state", scheduler::to_string(task.state)},
+                            {"attempt", task.attempt},
+                            {"failures", task.failures},
+                            {"node", task.node.str()}});
+  set_error(json, task.error_code, task.error_message);
+  json.set("seconds", task.seconds);
+  json.set("started_ms", task.started_ms);
+  json.set("finished_ms", task.finished_ms);
+  if (held != nullptr) {
+    json.set("percent", held->percent);
+    if (held->eta_s) json.set("eta_s", *held->eta_s);
+    json.set("phase", payloads::to_string(held->phase));
+  }
+  return json;
+}
+
+Json to_json(const scheduler::AttemptRow& attempt) {
+  Json json = Json::object({{"attempt", attempt.attempt},
+                            {"node", attempt.node.str()},
+                            {"state", scheduler::to_string(attempt.state)}});
+  set_error(json, attempt.error_code, attempt.error_message);
+  json.set("assigned_ms", attempt.assigned_ms);
+  json.set("started_ms", attempt.started_ms);
+  json.set("finished_ms", attempt.finished_ms);
+  json.set("log", fmt::format("/api/v1/tasks/{}/attempts/{}/log", attempt.task.str(), attempt.attempt));
+  return json;
+}
+
+Json to_json(const scheduler::ResultRow& result) {
+  const std::string& job = result.task.job.str();
+  const std::string path = http::encode_path(result.file.path);
+  return Json::object({{"job", job},
+                       {"task", result.task.str()},
+                       {"attempt", result.attempt},
+                       {"node", result.node.str()},
+                       {"frame", result.file.frame},
+                       {"path", result.file.path},
+                       {"digest", result.file.digest},
+                       {"size", result.file.size},
+                       {"width", result.file.width},
+                       {"height", result.file.height},
+                       {"seconds", result.file.seconds},
+                       {"finished_ms", result.finished_ms},
+                       {"url", fmt::format("/api/v1/jobs/{}/files/{}", job, path)},
+                       {"thumbnail", fmt::format("/api/v1/jobs/{}/thumbnails/{}", job, path)}});
+}
+
+Json to_json(const scheduler::NodeRow& node, const LiveNode& live) {
+  Json json = Json::object({{"id", node.id.str()},
+                            {"name", node.info.name.empty() ? node.id.str() : node.info.name},
+                            {"presence", scheduler::to_string(node.presence)},
+                            {"drained", node.drained},
+                            {"first_seen_ms", node.first_seen_ms},
+                            {"last_seen_ms", node.last_seen_ms},
+                            {"tasks_done", node.tasks_done},
+                            {"tasks_failed", node.tasks_failed},
+                            {"info", payloads::to_json(node.info)}});
+  set_live(json, live);
+  return json;
+}
+
+Json to_json(const TelemetryPoint& point) {
+  return Json(Json::Array{Json(point.ts), optional_json(point.temp_c), optional_json(point.util_pct)});
+}
+
+Json live_json(const NodeId& node, const LiveNode& live) {
+  Json json = Json::object({{"id", node.str()}});
+  set_live(json, live);
+  return json;
+}
+
+}  // namespace kiln::api

@@ -1,0 +1,132 @@
+#include <fmt/format.h>
+
+#include "api/content_digest.h"
+#include "api/routes.h"
+#include "api/shapes.h"
+
+namespace kiln::api {
+
+namespace {
+
+constexpr std::uint64_t max_log_bytes = 16ULL << 20U;
+constexpr std::size_t max_report_bytes = 1U << 20U;
+
+http::Response show(Api& api, http::Request& request) {
+  const auto task = find_task(api, request.param("task"));
+  if (!task) return http::problem(task.error());
+  const auto attempts = api.reader.attempts(task->id);
+  if (!attempts) return http::problem(attempts.error());
+  const payloads::HeldTask* held = nullptr;
+  const LiveNode live = task->row.node.empty() ? LiveNode() : api.live.node(task->row.node);
+  for (const auto& one : live.tasks.run) {
+    if (one.task == task->id && one.attempt == task->row.attempt) held = &one;
+  }
+  Json json = to_json(task->row, task->job, held);
+  json.set("job", task->job.id.str());
+  Json list(Json::Array{});
+  for (const auto& attempt : *attempts) list.push(to_json(attempt));
+  json.set("attempts", std::move(list));
+  return json_response(json);
+}
+
+// Nobody judges here whether the attempt may still win: its commit decides.
+http::Response put_file(Api& api, http::Request& request) {
+  const auto found = find_attempt(api, request);
+  if (!found) return http::problem(found.error());
+  const std::string& path = request.param("path");
+  if (!payloads::is_safe_path(path)) {
+    return http::problem(400,
+                         fmt::format("'{}' is no relative path that stays in the job's output folder", path));
+  }
+  const std::string* field = request.field("content-digest");
+  if (field == nullptr) {
+    return http::problem(400,
+                         "Content-Digest is missing; send sha-256=:<the SHA-256 of the body in base64>:");
+  }
+  const auto digest = parse_content_digest(*field);
+  if (!digest) return http::problem(digest.error());
+  const std::uint64_t size = request.body->size();
+  if (size == 0) return http::problem(400, "the file is empty; a frame has at least one byte");
+  if (size > api.settings.max_file_bytes) {
+    return http::problem(413,
+                         fmt::format("{} bytes; a result may have {}", size, api.settings.max_file_bytes));
+  }
+  const TaskId& task = found->task.id;
+  const Json answer = Json::object({{"path", path}, {"digest", *digest}, {"size", size}});
+  if (api.storage.has_result(task, found->attempt, path, *digest)) return json_response(answer);
+  auto upload = api.storage.put_result(task, found->attempt, path, size, *digest);
+  if (!upload) return http::problem(upload.error());
+  if (const auto received = receive(request, **upload); !received) return http::problem(received.error());
+  if (const auto finished = (*upload)->finish(); !finished) {
+    return finished.error().code == Code::invalid
+               ? http::problem(422, Code::invalid, finished.error().message)
+               : http::problem(finished.error());
+  }
+  return json_response(answer, 201);
+}
+
+http::Response put_log(Api& api, http::Request& request) {
+  const auto found = find_attempt(api, request);
+  if (!found) return http::problem(found.error());
+  const std::uint64_t size = request.body->size();
+  if (size > max_log_bytes) {
+    return http::problem(
+        413, fmt::format("a log of {} bytes; send at most {}, the end of it", size, max_log_bytes));
+  }
+  auto upload = api.storage.put_log(found->task.id, found->attempt, size);
+  if (!upload) return http::problem(upload.error());
+  if (const auto received = receive(request, **upload); !received) return http::problem(received.error());
+  if (const auto finished = (*upload)->finish(); !finished) return http::problem(finished.error());
+  return {.status = 204};
+}
+
+http::Response get_log(Api& api, http::Request& request) {
+  const auto found = find_attempt(api, request);
+  if (!found) return http::problem(found.error());
+  auto log = api.storage.open_log(found->task.id, found->attempt);
+  if (!log) return http::problem(log.error());
+  return file_response(std::move(*log), "text/plain; charset=utf-8", false);
+}
+
+http::Response finish(Api& api, http::Request& request) {
+  const auto found = find_attempt(api, request);
+  if (!found) return http::problem(found.error());
+  const auto body = request.body->read_all(max_report_bytes);
+  if (!body) return http::problem(body.error());
+  auto report = payloads::decode_result_report(*body);
+  if (!report) return http::problem(report.error());
+  // A done task's files lie in the output already: the farm answers duplicate or superseded.
+  if (report->ok && found->task.row.state != scheduler::TaskState::done) {
+    for (const auto& file : report->files) {
+      if (api.storage.has_result(found->task.id, found->attempt, file.path, file.digest)) continue;
+      return http::problem(422, Code::invalid,
+                           fmt::format("'{}' was not uploaded for this attempt, or has another content: "
+                                       "PUT it, then send the result again",
+                                       file.path));
+    }
+  }
+  const auto answer = api.farm.ask([&](scheduler::RequestId id) {
+    return scheduler::FinishAttempt{id, found->task.id, found->attempt, *report};
+  });
+  if (!answer) return http::problem(answer.error());
+  const auto* committed = std::get_if<scheduler::Committed>(&*answer);
+  KILN_ASSERT(committed != nullptr);
+  const bool is_lost = committed->verdict == payloads::Verdict::superseded;
+  return json_response(Json::object({{"verdict", payloads::to_string(committed->verdict)}}),
+                       is_lost ? 409 : 200);
+}
+
+}  // namespace
+
+void add_task_routes(http::Router& router, Api& api) {
+  using http::Method;
+  const std::string attempt = "/api/v1/tasks/{task}/attempts/{n}";
+  router.add(Method::get, "/api/v1/tasks/{task}", [&](http::Request& request) { return show(api, request); });
+  router.add(Method::put, attempt + "/files/{path...}",
+             [&](http::Request& request) { return put_file(api, request); });
+  router.add(Method::put, attempt + "/log", [&](http::Request& request) { return put_log(api, request); });
+  router.add(Method::get, attempt + "/log", [&](http::Request& request) { return get_log(api, request); });
+  router.add(Method::post, attempt + "/result", [&](http::Request& request) { return finish(api, request); });
+}
+
+}  // namespace kiln::api

@@ -1,0 +1,510 @@
+#include "api/api.h"
+
+#include "controller/api/fakes.h"
+
+#include "check.h"
+
+using namespace kiln::test;
+using kiln::Code;
+using kiln::TaskId;
+
+namespace {
+
+// "sha-256=:…:" of sixty-four times that letter, for FakeStorage.
+std::string content_digest(char letter) {
+  const std::map<char, std::string> known{{'b', "u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7u7s="},
+                                          {'c', "zMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMzMw="}};
+  return "Content-Digest: sha-256=:" + known.at(letter) + ":\r\n";
+}
+
+// Task 0 of job 1 has had two attempts, the newest runs on render-1.
+void start_task(World& world) {
+  sch::TaskRow task;
+  task.id = {job_id("1-aaaaa"), 0};
+  task.state = sch::TaskState::running;
+  task.attempt = 2;
+  task.failures = 1;
+  task.node = node_id("render-1");
+  task.error_code = "renderer-crashed";
+  task.error_message = "Blender ended with signal 11";
+  world.reader.task_rows[task.id] = task;
+  sch::AttemptRow attempt;
+  attempt.task = task.id;
+  attempt.attempt = 1;
+  attempt.node = task.node;
+  attempt.state = sch::AttemptState::failed;
+  attempt.error_code = task.error_code;
+  attempt.error_message = task.error_message;
+  world.reader.attempt_rows.push_back(attempt);
+  kiln::payloads::HeldTask held;
+  held.task = task.id;
+  held.attempt = 2;
+  held.phase = kiln::payloads::TaskPhase::rendering;
+  held.percent = 42;
+  world.live.nodes[task.node].tasks.run = {held};
+  world.live.nodes[task.node].gpus[0].temp_c = 61;
+}
+
+struct Exchange {
+  const char* method;
+  std::string path;
+  std::string body;
+  std::string fields;
+  int status;
+  std::vector<std::string> parts;  // of the answer's body
+};
+
+void check_all(World& world, const std::vector<Exchange>& exchanges) {
+  for (const auto& one : exchanges) {
+    const Answer answer = world.ask(one.method, one.path, one.body, one.fields);
+    if (answer.status != one.status)
+      print_error("%s %s\n%s\n", one.method, one.path.c_str(), answer.text.c_str());
+    check_equal(answer.status, one.status);
+    for (const auto& part : one.parts) check_contains(answer.body, part);
+    if (one.status >= 400 && answer.body.find("verdict") == std::string::npos &&
+        std::string(one.method) != "HEAD") {
+      check_equal(answer.fields.at("content-type"), "application/problem+json");
+      check(kiln::Json::parse(answer.body).has_value());
+    }
+  }
+}
+
+void the_farm_introduces_itself() {
+  World world;
+  world.live.numbers.nodes_online = 3;
+  world.broadcaster.set_alarm("store", "the disk is full");
+  check_all(world, {
+                       {"GET",
+                        "/api/v1/farm",
+                        "",
+                        "",
+                        200,
+                        {R"("farm":"attic")", R"("mqtt":{"host":"","port":8783})", R"("data_dir":"/data")",
+                         R"("nodes_online":3)", R"("alarms":["the disk is full"])", R"("version":")"}},
+                       {"GET", "/healthz", "", "", 200, {"ok\n"}},
+                       {"GET", "/api/v1/openapi.yaml", "", "", 200, {"openapi: 3.1.0"}},
+                       {"POST", "/api/v1/farm", "", "", 405, {"GET, HEAD"}},
+                       {"GET", "/api/v1/nothing", "", "", 404, {"openapi.yaml"}},
+                       {"GET", "/api/v2/jobs", "", "", 404, {}},
+                   });
+}
+
+void jobs_are_listed_shown_and_changed() {
+  World world;
+  const std::string path = "/api/v1/jobs";
+  check_all(
+      world,
+      {
+          {"GET", path, "", "", 200, {R"({"jobs":[{"id":"2-bbbbb")", R"("id":"1-aaaaa")"}},
+          {"GET", path + "?limit=1&before=2", "", "", 200, {R"({"jobs":[{"id":"1-aaaaa")"}},
+          {"GET", path + "?state=done", "", "", 200, {R"({"jobs":[]})"}},
+          {"GET", path + "?state=nice", "", "", 400, {"?state=nice: queued, running"}},
+          {"GET", path + "?limit=1001", "", "", 400, {"?limit=1001: a whole number from 0 to 1000"}},
+          {"GET", path + "?limit=-1", "", "", 400, {}},
+          {"GET", path + "?before=x", "", "", 400, {}},
+          {"GET",
+           path + "/1",
+           "",
+           "",
+           200,
+           {R"("name":"shot")", R"("state":"queued")", R"("frames":"1-24")", R"("queued":24)",
+            R"("percent":0)", R"("scene_file":"shot.blend")", R"("output_dir":"/data/jobs/1-aaaaa/output")",
+            R"("created_ms":1000)"}},
+          {"GET", path + "/1-aaaaa", "", "", 200, {R"("number":1)"}},
+          {"HEAD", path + "/1-aaaaa", "", "", 200, {}},
+          {"GET", path + "/99", "", "", 404, {"no job 99", R"("code":"not-found")"}},
+          {"PATCH", path + "/1", R"({"priority":70})", "", 200, {R"("priority":70)", R"("state":"queued")"}},
+          {"PATCH", path + "/1", R"({"paused":true})", "", 200, {R"("priority":70)", R"("state":"paused")"}},
+          {"PATCH", path + "/1", R"({"paused":false,"priority":1})", "", 200, {R"("state":"queued")"}},
+          {"PATCH", path + "/1", R"({"priority":101})", "", 400, {"job.priority"}},
+          {"PATCH", path + "/1", R"({"paused":"yes"})", "", 400, {"job.paused"}},
+          {"PATCH", path + "/1", "{}", "", 400, {"nothing to change"}},
+          {"PATCH", path + "/1", "[1]", "", 400, {}},
+          {"PATCH", path + "/1", "{", "", 400, {}},
+          {"PATCH", path + "/1", std::string(5000, ' '), "", 413, {}},
+          {"PATCH", path + "/99", R"({"paused":true})", "", 404, {}},
+          {"POST", path + "/1/cancel", "", "", 200, {R"("state":"cancelled")"}},
+          {"POST", path + "/1/retry", "", "", 200, {R"("state":"queued")"}},
+          {"POST", path + "/99/cancel", "", "", 404, {}},
+          {"POST", path + "/99/retry", "", "", 404, {}},
+          {"DELETE", path + "/2", "", "", 204, {}},
+          {"DELETE", path + "/2", "", "", 404, {}},
+      });
+  world.farm.refusal = kiln::Error{Code::conflict, "job 1-aaaaa is still running: cancel it first"};
+  check_all(world, {{"DELETE", path + "/1", "", "", 409, {"cancel it first"}},
+                    {"POST", path + "/1/cancel", "", "", 409, {}},
+                    {"PATCH", path + "/1", R"({"paused":true})", "", 409, {}}});
+  world.farm.refusal = kiln::Error{Code::unavailable, "the controller is stopping"};
+  const Answer busy = world.ask("DELETE", path + "/1");
+  check_equal(busy.status, 503);
+  check(busy.fields.contains("retry-after"));
+  world.reader.is_broken = true;
+  check_all(world, {{"GET", path, "", "", 500, {"the database cannot be read"}}});
+}
+
+void tasks_show_what_their_node_says() {
+  World world;
+  start_task(world);
+  check_all(
+      world,
+      {
+          {"GET",
+           "/api/v1/jobs/1/tasks",
+           "",
+           "",
+           200,
+           {R"({"tasks":[{"id":"1-aaaaa-0","index":0,"frames":"1","state":"running","attempt":2,"failures":1)",
+            R"("percent":42)", R"("phase":"rendering")", R"("id":"1-aaaaa-23")"}},
+          {"GET", "/api/v1/jobs/1/tasks?from=22", "", "", 200, {R"({"tasks":[{"id":"1-aaaaa-22")"}},
+          {"GET", "/api/v1/jobs/1/tasks?state=running&limit=5", "", "", 200, {"1-aaaaa-0"}},
+          {"GET", "/api/v1/jobs/1/tasks?state=lazy", "", "", 400, {"?state=lazy"}},
+          {"GET", "/api/v1/jobs/1/tasks?from=x", "", "", 400, {}},
+          {"GET", "/api/v1/jobs/1/tasks?limit=x", "", "", 400, {}},
+          {"GET", "/api/v1/jobs/9/tasks", "", "", 404, {}},
+          {"GET",
+           "/api/v1/tasks/1-aaaaa-0",
+           "",
+           "",
+           200,
+           {R"("job":"1-aaaaa")", R"("error":{"code":"renderer-crashed","message":"Blender ended)",
+            R"("attempts":[{"attempt":1,"node":"render-1","state":"failed")",
+            R"("log":"/api/v1/tasks/1-aaaaa-0/attempts/1/log")"}},
+          {"GET", "/api/v1/tasks/1-aaaaa-23", "", "", 200, {R"("state":"queued")", R"("attempts":[])"}},
+          {"GET", "/api/v1/tasks/1-aaaaa-24", "", "", 404, {"has the tasks 0 to 23, not 24"}},
+          {"GET", "/api/v1/tasks/9-zzzzz-0", "", "", 404, {}},
+          {"GET", "/api/v1/tasks/one", "", "", 400, {}},
+      });
+}
+
+void an_attempt_delivers_files_log_and_result() {
+  World world;
+  start_task(world);
+  const std::string path = "/api/v1/tasks/1-aaaaa-0/attempts/2";
+  const std::string report =
+      R"({"node":"render-1","ok":true,"seconds":2,"files":[{"frame":1,"path":"a/0001.png","digest":")" +
+      digest_of_letter('b') + R"(","size":4,"width":8,"height":8,"seconds":2}]})";
+  check_all(
+      world,
+      {
+          {"POST", path + "/result", report, "", 422, {"'a/0001.png' was not uploaded for this attempt"}},
+          {"PUT", path + "/files/a/0001.png", "bbbb", "", 400, {"Content-Digest is missing"}},
+          {"PUT", path + "/files/a/0001.png", "bbbb", "Content-Digest: md5=:x:\r\n", 400, {"sha-256=:"}},
+          {"PUT", path + "/files/a/0001.png", "cccc", content_digest('b'), 422, {"is not what"}},
+          {"PUT", path + "/files/a/0001.png", "", content_digest('b'), 400, {"the file is empty"}},
+          {"PUT", path + "/files/a//0001.png", "bbbb", content_digest('b'), 400, {"no relative path"}},
+          {"PUT", path + "/files/a/%2e%2e/0001.png", "bbbb", content_digest('b'), 400, {}},
+          {"PUT",
+           path + "/files/a/0001.png",
+           std::string((1 << 20) + 1, 'b'),
+           content_digest('b'),
+           413,
+           {"may have 1048576"}},
+          {"PUT",
+           "/api/v1/tasks/1-aaaaa-0/attempts/3/files/x",
+           "b",
+           content_digest('b'),
+           404,
+           {"has had 2 attempts, not 3"}},
+          {"PUT",
+           "/api/v1/tasks/1-aaaaa-0/attempts/0/files/x",
+           "b",
+           content_digest('b'),
+           400,
+           {"count from 1"}},
+          {"PUT", "/api/v1/tasks/1-aaaaa-0/attempts/1x/files/x", "b", content_digest('b'), 400, {}},
+          {"PUT", "/api/v1/tasks/9-zzzzz-0/attempts/1/files/x", "b", content_digest('b'), 404, {}},
+          {"PUT",
+           path + "/files/a/0001.png",
+           "bbbb",
+           content_digest('b'),
+           201,
+           {R"("path":"a/0001.png")", R"("size":4)"}},
+          {"PUT", path + "/files/a/0001.png", "bbbb", content_digest('b'), 200, {}},
+          {"GET", path + "/log", "", "", 404, {}},
+          {"PUT", path + "/log", "Fra:1 Mem:8M", "", 204, {}},
+          {"GET", path + "/log", "", "", 200, {"Fra:1 Mem:8M"}},
+          {"GET", "/api/v1/tasks/1-aaaaa-0/attempts/7/log", "", "", 404, {}},
+          {"POST", path + "/result", "{}", "", 400, {}},
+          {"POST", path + "/result", report, "", 200, {R"({"verdict":"accepted"})"}},
+          {"POST",
+           path + "/result",
+           R"({"node":"render-1","ok":false,"seconds":1,"failure":{"code":"no-camera","message":"add a camera","scope":"job"}})",
+           "",
+           200,
+           {}},
+          {"POST", "/api/v1/tasks/1-aaaaa-0/attempts/3/result", report, "", 404, {}},
+      });
+  const auto* finish = std::get_if<sch::FinishAttempt>(&world.farm.asked.front());
+  check(finish != nullptr && finish->attempt == 2 && finish->report.files.size() == 1 &&
+        finish->request != 0);
+
+  // The frames of a done task lie in the output already: the farm alone decides.
+  world.storage.incoming.clear();
+  world.reader.task_rows[TaskId{job_id("1-aaaaa"), 0}].state = sch::TaskState::done;
+  world.farm.verdict = kiln::payloads::Verdict::duplicate;
+  check_all(world, {{"POST", path + "/result", report, "", 200, {R"({"verdict":"duplicate"})"}}});
+  world.farm.verdict = kiln::payloads::Verdict::superseded;
+  check_all(world, {{"POST", path + "/result", report, "", 409, {R"({"verdict":"superseded"})"}}});
+  world.storage.refusal = kiln::Error{Code::full, "the disk is full: free 3 MiB"};
+  check_all(world, {{"PUT", path + "/files/x", "c", content_digest('c'), 507, {"free 3 MiB"}},
+                    {"PUT", path + "/log", "x", "", 507, {}}});
+  world.farm.refusal = kiln::Error{Code::timeout, "no decision within 30 s"};
+  check_all(world, {{"POST", path + "/result", report, "", 504, {}}});
+}
+
+void finished_frames_are_listed_and_served() {
+  World world;
+  sch::ResultRow result;
+  result.task = {job_id("1-aaaaa"), 0};
+  result.attempt = 1;
+  result.node = node_id("render-1");
+  result.file = {1, "a b/0001.png", digest_of_letter('b'), 10, 64, 32, 1.5};
+  world.reader.result_rows = {result};
+  world.storage.outputs["a b/0001.png"] = "0123456789";
+  world.storage.thumbnails["a b/0001.png"] = "jpeg";
+  const std::string job = "/api/v1/jobs/1";
+  check_all(world, {
+                       {"GET",
+                        "/api/v1/results",
+                        "",
+                        "",
+                        200,
+                        {R"("frame":1)", R"("url":"/api/v1/jobs/1-aaaaa/files/a%20b/0001.png")",
+                         R"("thumbnail":"/api/v1/jobs/1-aaaaa/thumbnails/a%20b/0001.png")"}},
+                       {"GET", job + "/results", "", "", 200, {R"("task":"1-aaaaa-0")"}},
+                       {"GET", "/api/v1/jobs/2/results", "", "", 200, {R"({"results":[]})"}},
+                       {"GET", "/api/v1/jobs/9/results", "", "", 404, {}},
+                       {"GET", job + "/results?limit=x", "", "", 400, {}},
+                       {"GET", "/api/v1/results?from=x", "", "", 400, {}},
+                       {"GET", job + "/files/a%20b/0001.png", "", "", 200, {"0123456789"}},
+                       {"GET", job + "/files/a%20b%2F0001.png", "", "", 200, {"0123456789"}},
+                       {"GET", job + "/files/a%20b/0001.png", "", "Range: bytes=2-3\r\n", 206, {"23"}},
+                       {"GET", job + "/files/a%20b/0001.png", "", "If-None-Match: \"v1\"\r\n", 304, {}},
+                       {"GET", job + "/files/a%20b/0001.png", "", "Range: bytes=99-\r\n", 416, {}},
+                       {"GET", job + "/files/none.png", "", "", 404, {}},
+                       {"GET", job + "/files//etc/passwd", "", "", 400, {}},
+                       {"GET", "/api/v1/jobs/9/files/x", "", "", 404, {}},
+                       {"GET", job + "/thumbnails/a%20b/0001.png", "", "", 200, {"jpeg"}},
+                       {"GET", job + "/thumbnails/none.png", "", "", 404, {}},
+                       {"GET",
+                        job + "/thumbnails/film.mp4",
+                        "",
+                        "",
+                        404,
+                        {"a film has no thumbnail", R"("code":"unsupported")"}},
+                       {"GET", job + "/archive", "", "", 200, {"PK-zip"}},
+                       {"GET", "/api/v1/jobs/9/archive", "", "", 404, {}},
+                   });
+  check_equal(world.ask("GET", job + "/files/a%20b/0001.png").fields.at("content-type"), "image/png");
+  world.reader.job_rows[0].spec.name = "Ö/\"x\"";
+  const Answer zip = world.ask("HEAD", job + "/archive");
+  check_equal(zip.fields.at("content-length"), "6");
+  check_equal(zip.fields.at("content-disposition"),
+              "attachment; filename=\"____x_-1.zip\"; filename*=UTF-8''%C3%96_%22x%22-1.zip");
+  world.storage.outputs.clear();
+  check_all(world, {{"GET", job + "/archive", "", "", 404, {"no frame is finished yet"}}});
+}
+
+void blobs_are_uploaded_once_and_resumed() {
+  World world;
+  const std::string b = "/api/v1/blobs/" + digest_of_letter('b');
+  const std::string c = "/api/v1/blobs/" + digest_of_letter('c');
+  check_all(
+      world,
+      {
+          {"GET", b, "", "", 404, {}},
+          {"PUT", b, "cccc", "", 422, {"is not what"}},
+          {"PUT", b, "bbbb", "", 201, {R"("size":4)"}},
+          {"PUT", b, "bbbb", "", 200, {}},
+          {"GET", b, "", "", 200, {"bbbb"}},
+          {"HEAD", b, "", "", 200, {}},
+          {"GET", b, "", "Range: bytes=1-\r\n", 206, {"bbb"}},
+          {"PUT", c, "ccc", "Content-Range: bytes 0-2/5\r\n", 202, {R"("size":3)"}},
+          {"PUT", c, "c", "Content-Range: bytes 4-4/5\r\n", 409, {}},
+          {"PUT", c, "cc", "Content-Range: bytes 3-5/6\r\n", 400, {"speaks of 3 bytes, Content-Length of 2"}},
+          {"PUT", c, "cc", "Content-Range: bytes x\r\n", 400, {}},
+          {"PUT", c, "cc", "Content-Range: bytes 3-4/5\r\n", 201, {R"("size":5)"}},
+          {"GET", c, "", "", 200, {"ccccc"}},
+          {"PUT", "/api/v1/blobs/sha256:abc", "x", "", 400, {"64 lower-case hex digits"}},
+          {"GET", "/api/v1/blobs/md5:abc", "", "", 400, {}},
+          {"PUT",
+           "/api/v1/blobs/" + digest_of_letter('d'),
+           "d",
+           "Content-Range: bytes 0-0/99999999\r\n",
+           413,
+           {}},
+          {"POST",
+           "/api/v1/blobs/missing",
+           R"({"digests":[")" + digest_of_letter('b') + R"(",")" + digest_of_letter('d') + R"("]})",
+           "",
+           200,
+           {R"({"missing":[")" + digest_of_letter('d') + R"("]})"}},
+          {"POST", "/api/v1/blobs/missing", R"({"digests":["x"]})", "", 400, {}},
+          {"POST", "/api/v1/blobs/missing", R"({"digests":[1]})", "", 400, {}},
+          {"POST", "/api/v1/blobs/missing", "{}", "", 400, {"digests"}},
+          {"POST", "/api/v1/blobs/missing", "x", "", 400, {}},
+      });
+  check_contains(world.ask("GET", b).fields.at("cache-control"), "immutable");
+  world.storage.partials[digest_of_letter('d')] = "ddd";
+  check_equal(world.ask("HEAD", "/api/v1/blobs/" + digest_of_letter('d')).fields.at("upload-offset"), "3");
+  world.storage.refusal = kiln::Error{Code::full, "the disk is full"};
+  // Refused before a byte of the body was asked for.
+  Wire wire(world.server->port());
+  check(wire.send("PUT /api/v1/blobs/" + digest_of_letter('f') +
+                  " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n"));
+  check_equal(wire.answer().status, 507);
+}
+
+void an_upload_that_breaks_off_is_kept_for_the_next() {
+  World world;
+  const std::string digest = digest_of_letter('c');
+  {
+    Wire wire(world.server->port());
+    check(wire.send("PUT /api/v1/blobs/" + digest +
+                    " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nccc"));
+  }
+  world.server->stop();  // joins the connection's thread
+  check_equal(world.storage.partial_size(digest), 3U);
+}
+
+void nodes_are_shown_and_drained() {
+  World world;
+  start_task(world);
+  world.live.points = {{100, 50.5, 12.0}, {102, std::nullopt, 13.0}};
+  const std::string node = "/api/v1/nodes/render-1";
+  check_all(world,
+            {
+                {"GET", "/api/v1/nodes", "", "", 200, {R"({"nodes":[{"id":"render-1")"}},
+                {"GET",
+                 node,
+                 "",
+                 "",
+                 200,
+                 {R"("presence":"online")", R"("drained":false)", R"("renderers":[{"name":"blender")",
+                  R"("gpus":[{"index":0,"temp_c":61)", R"("task":"1-aaaaa-0")"}},
+                {"GET", "/api/v1/nodes/none", "", "", 404, {}},
+                {"GET", "/api/v1/nodes/Not_An_Id", "", "", 400, {}},
+                {"POST", node + "/drain", "", "", 200, {R"("drained":true)"}},
+                {"POST", node + "/resume", "", "", 200, {R"("drained":false)"}},
+                {"POST", "/api/v1/nodes/none/drain", "", "", 404, {}},
+                {"POST", "/api/v1/nodes/none/resume", "", "", 404, {}},
+                {"GET", node + "/telemetry", "", "", 200, {R"({"points":[[100,50.5,12],[102,null,13]]})"}},
+                {"GET", node + "/telemetry?gpu=1&limit=1", "", "", 200, {R"({"points":[[1,70,null]]})"}},
+                {"GET", node + "/telemetry?gpu=99", "", "", 400, {}},
+                {"GET", node + "/telemetry?limit=x", "", "", 400, {}},
+                {"GET", "/api/v1/nodes/none/telemetry", "", "", 404, {}},
+            });
+}
+
+void metrics_are_numbers_with_names() {
+  World world;
+  start_task(world);
+  world.live.numbers.slots = 4;
+  world.live.numbers.slots_busy = 1;
+  world.ask("GET", "/healthz");
+  check_all(
+      world,
+      {{"GET",
+        "/metrics",
+        "",
+        "",
+        200,
+        {"# TYPE kiln_nodes gauge\nkiln_nodes{presence=\"unknown\"} 0\nkiln_nodes{presence=\"online\"} 1\n",
+         "kiln_slots{state=\"busy\"} 1\nkiln_slots{state=\"idle\"} 3\n",
+         "kiln_node_gpu_temperature_celsius{node=\"render-1\",gpu=\"0\"} 61\n", "kiln_uptime_seconds 60\n",
+         "kiln_http_requests_total{class=\"2xx\"} ", "kiln_build_info{version=\""}}});
+  world.reader.is_broken = true;
+  check_all(world, {{"GET", "/metrics", "", "", 500, {}}});
+}
+
+void the_page_finds_its_own_places() {
+  World world;
+  const std::string gzip = "Accept-Encoding: br, gzip\r\n";
+  check_all(world, {
+                       {"GET", "/", "", gzip, 200, {"<page>"}},
+                       {"GET", "/jobs/7-abc", "", gzip, 200, {"<page>"}},
+                       {"GET", "/app.js", "", gzip, 200, {"js"}},
+                       {"GET", "/none.js", "", gzip, 404, {}},
+                       {"GET", "/", "", "", 406, {"curl --compressed"}},
+                       {"POST", "/", "", "", 404, {}},
+                       {"GET", "/", "", gzip + "If-None-Match: \"i\"\r\n", 304, {}},
+                   });
+  const Answer page = world.ask("GET", "/", "", gzip);
+  check_equal(page.fields.at("content-encoding"), "gzip");
+  check_contains(page.fields.at("content-security-policy"), "default-src 'self'");
+}
+
+std::string subscribe(const std::string& fields = "") {
+  return "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n" + fields + "\r\n";
+}
+
+void a_watcher_gets_a_snapshot_then_changes() {
+  World world;
+  Wire wire(world.server->port());
+  check(wire.send(subscribe()));
+  const Answer answer = wire.answer();
+  check_equal(answer.status, 200);
+  check_equal(answer.fields.at("content-type"), "text/event-stream");
+  check_equal(wire.read_until("\n\n"), "retry: 2000\n\n");
+  const std::string snapshot = wire.read_until("\n\n");
+  check_contains(snapshot, "id: run1.0\nevent: snapshot\ndata: {\"farm\":{");
+  check_contains(snapshot, R"("jobs":[{"id":"2-bbbbb")");
+  check_contains(snapshot, R"("nodes":[{"id":"render-1")");
+  world.broadcaster.set_alarm("x", "look");
+  check_equal(wire.read_until("\n\n"), "id: run1.1\nevent: alarm\ndata: {\"alarms\":[\"look\"]}\n\n");
+  world.events.close();
+  check(wire.ends());
+}
+
+void a_watcher_resumes_where_it_was() {
+  World world;
+  for (int i = 0; i < 10; ++i) world.events.publish("job", kiln::Json(i));
+  {
+    Wire wire(world.server->port());
+    check(wire.send(subscribe("Last-Event-ID: run1.8\r\n")));
+    check_equal(wire.answer().status, 200);
+    wire.read_until("\n\n");
+    check_equal(wire.read_until("\n\n"), "id: run1.9\nevent: job\ndata: 8\n\n");
+  }
+  for (const char* id :
+       {"run1.1", "run0.9", "run1.11", "junk"}) {  // gone, of another run, of the future, none of ours
+    World other;
+    for (int i = 0; i < 10; ++i) other.events.publish("job", kiln::Json(i));
+    Wire wire(other.server->port());
+    check(wire.send(subscribe("Last-Event-ID: " + std::string(id) + "\r\n")));
+    check_equal(wire.answer().status, 200);
+    wire.read_until("\n\n");
+    check_contains(wire.read_until("\n\n"), "id: run1.10\nevent: snapshot\n");
+  }
+}
+
+void watchers_over_the_cap_are_told_so() {
+  World world;
+  Wire first(world.server->port());
+  Wire second(world.server->port());
+  Wire third(world.server->port());
+  check(first.send(subscribe()) && second.send(subscribe()));
+  check(first.answer().status == 200 && second.answer().status == 200);
+  check(third.send(subscribe()));
+  check_equal(third.answer().status, 503);
+}
+
+}  // namespace
+
+int main() {
+  return kiln::test::run(
+      "api",
+      {{"the farm introduces itself", the_farm_introduces_itself},
+       {"jobs are listed, shown and changed", jobs_are_listed_shown_and_changed},
+       {"tasks show what their node says", tasks_show_what_their_node_says},
+       {"an attempt delivers files, log and result", an_attempt_delivers_files_log_and_result},
+       {"finished frames are listed and served", finished_frames_are_listed_and_served},
+       {"blobs are uploaded once and resumed", blobs_are_uploaded_once_and_resumed},
+       {"an upload that breaks off is kept for the next", an_upload_that_breaks_off_is_kept_for_the_next},
+       {"nodes are shown and drained", nodes_are_shown_and_drained},
+       {"metrics are numbers with names", metrics_are_numbers_with_names},
+       {"the page finds its own places", the_page_finds_its_own_places},
+       {"a watcher gets a snapshot, then changes", a_watcher_gets_a_snapshot_then_changes},
+       {"a watcher resumes where it was", a_watcher_resumes_where_it_was},
+       {"watchers over the cap are told so", watchers_over_the_cap_are_told_so}});
+}

@@ -1,0 +1,363 @@
+// The rest of the controller, in memory: what the API's tests run against. For tests only.
+#pragma once
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "api/api.h"
+#include "controller/http/wire.h"
+#include "http/server.h"
+
+namespace kiln::test {
+
+using namespace kiln::api;
+namespace sch = kiln::scheduler;
+
+inline JobId job_id(std::string_view text) {
+  return *JobId::parse(text);
+}
+inline NodeId node_id(std::string_view text) {
+  return *NodeId::parse(text);
+}
+inline std::string digest_of_letter(char letter) {
+  return "sha256:" + std::string(64, letter);
+}
+
+inline http::File file_with(const std::string& bytes) {
+  http::Fd fd(::memfd_create("test", MFD_CLOEXEC));
+  [[maybe_unused]] const ssize_t written = ::write(fd.get(), bytes.data(), bytes.size());
+  return {std::move(fd), bytes.size()};
+}
+
+inline sch::JobRow job_row(std::string_view id, std::uint64_t number, std::string_view frames = "1-24") {
+  sch::JobRow row;
+  row.id = job_id(id);
+  row.number = number;
+  row.spec.name = "shot";
+  row.spec.renderer = "blender";
+  row.spec.frames = *payloads::FrameSet::parse(frames);
+  row.spec.manifest = digest_of_letter('a');
+  row.spec.options.scene_file = "shot.blend";
+  row.user = "ada";
+  row.counts.queued = row.spec.task_count();
+  row.created_ms = 1'000;
+  return row;
+}
+
+inline sch::NodeRow node_row(std::string_view id, std::string_view blender) {
+  sch::NodeRow row;
+  row.id = node_id(id);
+  row.info.name = std::string(id);
+  row.info.slots = 1;
+  row.presence = sch::NodePresence::online;
+  if (!blender.empty()) row.info.renderers = {{"blender", std::string(blender)}};
+  return row;
+}
+
+struct FakeReader final : Reader {
+  std::vector<sch::JobRow> job_rows;
+  std::map<TaskId, sch::TaskRow> task_rows;
+  std::vector<sch::AttemptRow> attempt_rows;
+  std::vector<sch::ResultRow> result_rows;
+  std::vector<sch::NodeRow> node_rows;
+  bool is_broken = false;
+
+  Result<std::vector<sch::JobRow>> jobs(const JobQuery& query) override {
+    if (is_broken) return fail(Code::io, "the database cannot be read");
+    std::vector<sch::JobRow> out;
+    for (auto row = job_rows.rbegin(); row != job_rows.rend() && out.size() < query.limit; ++row) {
+      if (query.state && sch::shown_state(*row) != *query.state) continue;
+      if (query.user && row->user != *query.user) continue;
+      if (query.before != 0 && row->number >= query.before) continue;
+      out.push_back(*row);
+    }
+    return out;
+  }
+  Result<sch::JobRow> job(const std::string& id) override {
+    for (const auto& row : job_rows) {
+      if (row.id.str() == id || std::to_string(row.number) == id) return row;
+    }
+    return fail(Code::not_found, "no job " + id);
+  }
+  Result<std::vector<sch::TaskRow>> tasks(const sch::JobRow& job, const TaskQuery& query) override {
+    std::vector<sch::TaskRow> out;
+    for (std::uint32_t i = query.from; i < job.spec.task_count() && out.size() < query.limit; ++i) {
+      sch::TaskRow row;
+      row.id = {job.id, i};
+      if (const auto found = task_rows.find(row.id); found != task_rows.end()) row = found->second;
+      if (!query.state || row.state == *query.state) out.push_back(row);
+    }
+    return out;
+  }
+  Result<std::vector<sch::AttemptRow>> attempts(const TaskId& task) override {
+    std::vector<sch::AttemptRow> out;
+    for (const auto& row : attempt_rows) {
+      if (row.task == task) out.push_back(row);
+    }
+    return out;
+  }
+  Result<std::vector<sch::ResultRow>> results(const ResultQuery& query) override {
+    std::vector<sch::ResultRow> out;
+    for (const auto& row : result_rows) {
+      if (!query.job || row.task.job == *query.job) out.push_back(row);
+    }
+    return out;
+  }
+  Result<std::vector<sch::NodeRow>> nodes() override {
+    if (is_broken) return fail(Code::io, "the database cannot be read");
+    return node_rows;
+  }
+  Result<sch::NodeRow> node(const NodeId& id) override {
+    for (const auto& row : node_rows) {
+      if (row.id == id) return row;
+    }
+    return fail(Code::not_found, "no node " + id.str());
+  }
+};
+
+// Answers each question as the scheduler would in the simplest case, and remembers it.
+struct FakeFarm final : Farm {
+  explicit FakeFarm(FakeReader& reader) : rows(reader) {}
+  FakeReader& rows;
+  std::vector<sch::Event> asked;
+  std::optional<Error> refusal;
+  payloads::Verdict verdict = payloads::Verdict::accepted;
+
+  Result<sch::AnswerValue> ask(const MakeEvent& make) override {
+    asked.push_back(make(asked.size() + 1));
+    if (refusal) return fail(*refusal);
+    const sch::Event& event = asked.back();
+    if (const auto* submit = std::get_if<sch::SubmitJob>(&event)) {
+      for (const auto& row : rows.job_rows) {
+        if (!submit->cid.empty() && row.cid == submit->cid && row.user == submit->user) {
+          return sch::AnswerValue(sch::JobAccepted{row.id, true});
+        }
+      }
+      const std::uint64_t number = rows.job_rows.size() + 1;
+      sch::JobRow row;
+      row.id = make_job_id(number, submit->random);
+      row.number = number;
+      row.spec = submit->spec;
+      row.priority = submit->priority;
+      row.user = submit->user;
+      row.cid = submit->cid;
+      row.counts.queued = row.spec.task_count();
+      rows.job_rows.push_back(row);
+      return sch::AnswerValue(sch::JobAccepted{row.id, false});
+    }
+    if (const auto* edit = std::get_if<sch::EditJob>(&event)) {
+      sch::JobRow& row = find(edit->job);
+      if (edit->priority) row.priority = *edit->priority;
+      if (edit->paused) row.state = *edit->paused ? sch::JobState::paused : sch::JobState::active;
+    } else if (const auto* cancel = std::get_if<sch::CancelJob>(&event)) {
+      find(cancel->job).state = sch::JobState::cancelled;
+    } else if (const auto* retry = std::get_if<sch::RetryJob>(&event)) {
+      find(retry->job).state = sch::JobState::active;
+    } else if (const auto* erased = std::get_if<sch::DeleteJob>(&event)) {
+      std::erase_if(rows.job_rows, [&](const sch::JobRow& row) { return row.id == erased->job; });
+    } else if (const auto* drain = std::get_if<sch::DrainNode>(&event)) {
+      for (auto& row : rows.node_rows) {
+        if (row.id == drain->node) row.drained = drain->drained;
+      }
+    } else if (std::holds_alternative<sch::FinishAttempt>(event)) {
+      return sch::AnswerValue(sch::Committed{verdict});
+    }
+    return sch::AnswerValue(sch::Done{});
+  }
+  sch::JobRow& find(const JobId& id) {
+    for (auto& row : rows.job_rows) {
+      if (row.id == id) return row;
+    }
+    KILN_ASSERT(!"the API asked for a job that it did not find");
+    return rows.job_rows.front();
+  }
+};
+
+struct FakeLive final : Live {
+  std::map<NodeId, LiveNode> nodes;
+  std::vector<TelemetryPoint> points;
+  payloads::ControllerSummary numbers;
+
+  LiveNode node(const NodeId& id) override {
+    const auto found = nodes.find(id);
+    return found == nodes.end() ? LiveNode() : found->second;
+  }
+  std::vector<TelemetryPoint> history(const NodeId&, int gpu, std::size_t limit) override {
+    auto out = points;
+    if (gpu >= 0) out.push_back({gpu, 70.0, std::nullopt});
+    if (out.size() > limit) out.erase(out.begin(), out.end() - static_cast<std::ptrdiff_t>(limit));
+    return out;
+  }
+  payloads::ControllerSummary summary() override { return numbers; }
+};
+
+// Takes a body whose first byte is the letter that its digest repeats; another one does not match.
+struct FakeStorage final : Storage {
+  std::mutex mutex;
+  std::map<std::string, std::string> blobs, partials, incoming, logs, outputs, thumbnails;
+  std::optional<Error> refusal;  // of every upload
+
+  struct FakeUpload final : Upload {
+    FakeStorage& storage;
+    std::map<std::string, std::string>& place;
+    std::string key, digest, bytes;
+    bool is_blob = false, is_finished = false;
+    FakeUpload(FakeStorage& s, std::map<std::string, std::string>& p, std::string k, std::string d)
+        : storage(s), place(p), key(std::move(k)), digest(std::move(d)) {}
+    ~FakeUpload() override {
+      const std::lock_guard lock(storage.mutex);
+      if (is_blob && !is_finished) storage.partials[key] = bytes;
+    }
+    Status write(std::string_view more) override {
+      bytes.append(more);
+      return {};
+    }
+    Status finish() override {
+      const std::lock_guard lock(storage.mutex);
+      is_finished = true;
+      if (!digest.empty() && (bytes.empty() || digest_of_letter(bytes[0]) != digest)) {
+        return fail(Code::invalid, "the content is not what " + digest + " says");
+      }
+      storage.partials.erase(key);
+      place[key] = bytes;
+      return {};
+    }
+  };
+  static std::string key_of(const TaskId& task, std::uint32_t attempt, const std::string& rest) {
+    return task.str() + "/" + std::to_string(attempt) + "/" + rest;
+  }
+  Result<Stored> open(const std::map<std::string, std::string>& place, const std::string& key) {
+    const std::lock_guard lock(mutex);
+    const auto found = place.find(key);
+    if (found == place.end()) return fail(Code::not_found, "no " + key);
+    return Stored{file_with(found->second), "v1"};
+  }
+
+  std::optional<std::uint64_t> blob_size(const std::string& digest) override {
+    const std::lock_guard lock(mutex);
+    const auto found = blobs.find(digest);
+    return found == blobs.end() ? std::nullopt : std::optional<std::uint64_t>(found->second.size());
+  }
+  std::uint64_t partial_size(const std::string& digest) override {
+    const std::lock_guard lock(mutex);
+    return partials.contains(digest) ? partials[digest].size() : 0;
+  }
+  Result<Stored> open_blob(const std::string& digest) override { return open(blobs, digest); }
+  Result<std::unique_ptr<Upload>> put_blob(const std::string& digest, std::uint64_t offset,
+                                           std::uint64_t) override {
+    if (refusal) return fail(*refusal);
+    auto upload = std::make_unique<FakeUpload>(*this, blobs, digest, digest);
+    upload->is_blob = true;
+    const std::lock_guard lock(mutex);
+    if (offset > partials[digest].size()) {
+      upload->is_finished = true;
+      return fail(Code::conflict, "less is held");
+    }
+    upload->bytes = partials[digest].substr(0, offset);
+    return upload;
+  }
+  Result<std::string> put_text(std::string_view text) override {
+    const std::lock_guard lock(mutex);
+    blobs[digest_of_letter('e')] = std::string(text);
+    return digest_of_letter('e');
+  }
+  Result<std::unique_ptr<Upload>> put_result(const TaskId& task, std::uint32_t attempt,
+                                             const std::string& path, std::uint64_t,
+                                             const std::string& digest) override {
+    if (refusal) return fail(*refusal);
+    return std::make_unique<FakeUpload>(*this, incoming, key_of(task, attempt, path + digest), digest);
+  }
+  bool has_result(const TaskId& task, std::uint32_t attempt, const std::string& path,
+                  const std::string& digest) override {
+    const std::lock_guard lock(mutex);
+    return incoming.contains(key_of(task, attempt, path + digest));
+  }
+  Result<std::unique_ptr<Upload>> put_log(const TaskId& task, std::uint32_t attempt, std::uint64_t) override {
+    if (refusal) return fail(*refusal);
+    return std::make_unique<FakeUpload>(*this, logs, key_of(task, attempt, "log"), "");
+  }
+  Result<Stored> open_log(const TaskId& task, std::uint32_t attempt) override {
+    return open(logs, key_of(task, attempt, "log"));
+  }
+  std::string output_dir(const JobId& job) override { return "/data/jobs/" + job.str() + "/output"; }
+  Result<Stored> open_output(const JobId&, const std::string& path) override { return open(outputs, path); }
+  Result<Stored> open_thumbnail(const JobId&, const std::string& path) override {
+    if (path.ends_with(".mp4")) return fail(Code::unsupported, "a film has no thumbnail");
+    return open(thumbnails, path);
+  }
+  Result<Archive> archive(const JobId&) override {
+    if (outputs.empty()) return fail(Code::not_found, "no frame is finished yet");
+    return Archive{6, [](http::Sink& sink) { return sink.write("PK-zip"); }};
+  }
+};
+
+struct FakeAssets final : Assets {
+  std::optional<Asset> find(std::string_view path) const override {
+    if (path == "/index.html") return Asset{"<page>", "text/html; charset=utf-8", true, "\"i\""};
+    if (path == "/app.js") return Asset{"js", "text/javascript", true, "\"j\""};
+    return std::nullopt;
+  }
+};
+
+// The API with all of that behind it, served on a port of loopback.
+struct World {
+  FakeReader reader;
+  FakeFarm farm{reader};
+  FakeLive live;
+  FakeStorage storage;
+  FakeAssets assets;
+  EventRing events{"run1", 8, 2};
+  Broadcaster broadcaster{events, live, [this](const JobId& job) { return storage.output_dir(job); }};
+  http::Counters counters;
+  Api api{
+      farm,
+      reader,
+      live,
+      storage,
+      assets,
+      events,
+      broadcaster,
+      counters,
+      {.farm = "attic", .mqtt_host = "", .mqtt_port = 8783, .data_dir = "/data", .max_file_bytes = 1 << 20},
+      [] { return 7U; },
+      [] {
+        return Instant{61'000, 1'000'000};
+      },
+      Instant{1'000, 940'000}};
+  std::unique_ptr<http::Server> server;
+
+  World() {
+    reader.job_rows = {job_row("1-aaaaa", 1), job_row("2-bbbbb", 2)};
+    reader.node_rows = {node_row("render-1", "3.4.1")};
+    http::Config config;
+    config.port = 0;
+    config.counters = &counters;
+    server = std::move(*http::Server::start(std::move(config), make_router(api)));
+  }
+  ~World() {
+    events.close();
+    server->stop();
+  }
+
+  Answer ask(const std::string& method, const std::string& path, const std::string& body = "",
+             const std::string& fields = "") {
+    Wire wire(server->port());
+    wire.send(method + " " + path + " HTTP/1.1\r\nHost: localhost\r\n" + fields +
+              (body.empty() && (method == "GET" || method == "HEAD" || method == "DELETE")
+                   ? std::string()
+                   : "Content-Length: " + std::to_string(body.size()) + "\r\n") +
+              "\r\n" + body);
+    return wire.answer(method == "HEAD");
+  }
+};
+
+}  // namespace kiln::test
