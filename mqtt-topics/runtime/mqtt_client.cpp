@@ -113,6 +113,7 @@ struct MqttClient::State {
   bool connack_came = false;
   int connack_code = 0;
   std::optional<Clock::time_point> up_since;
+  int short_lives = 0;      // connections in a row that were taken from us at once
   std::string told_reason;  // of this outage
   std::minstd_rand random{std::random_device{}()};
   std::thread thread;
@@ -304,7 +305,10 @@ struct MqttClient::State {
           (rc != MOSQ_ERR_SUCCESS || mosquitto_socket(&connection) < 0)) {
         return {};
       }
-      if (rc != MOSQ_ERR_SUCCESS) return fail(lost(rc, error));
+      if (rc != MOSQ_ERR_SUCCESS) {
+        short_lives = is_up && Clock::now() - *up_since < is_stable_after ? short_lives + 1 : 0;
+        return fail(lost(rc, error));
+      }
     }
   }
 
@@ -380,8 +384,8 @@ struct MqttClient::State {
         text = fmt::format("broker {}: {}", broker, lower_first(mosquitto_strerror(rc)));
         break;
     }
-    if (rc == MOSQ_ERR_CONN_LOST && up_since && Clock::now() - *up_since < is_stable_after) {
-      text += fmt::format(" at once: is another client named '{}' running?", config.client_id);
+    if (rc == MOSQ_ERR_CONN_LOST && short_lives > 1) {
+      text += fmt::format(" again: is another client named '{}' running?", config.client_id);
     }
     return {Code::unavailable, std::move(text)};
   }
