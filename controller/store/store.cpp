@@ -441,12 +441,12 @@ Status Store::backup(const fs::path& path) const {
     return target->execute("PRAGMA journal_mode = DELETE");  // one file, without a log beside it
   };
   auto status = copy();
-  if (status) status = runtime::sync_file(part);
+  if (status) status = runtime::fsync_file(part);
   if (status && std::rename(part.c_str(), path.c_str()) != 0) {
     status =
-        fail(runtime::system_error(errno, fmt::format("{}: cannot put the backup in place", path.string())));
+        fail(runtime::os_error(errno, fmt::format("{}: cannot put the backup in place", path.string())));
   }
-  if (status) return runtime::sync_folder(folder_of(path));
+  if (status) return runtime::fsync_dir(folder_of(path));
   fs::remove(part, ignored);
   return status;
 }

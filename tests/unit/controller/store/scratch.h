@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -30,6 +31,25 @@ class Scratch {
 
  private:
   std::filesystem::path path_;
+};
+
+// A file system of that size in a folder, for tests of a full disk. false: no right to mount here.
+class SmallDisk {
+ public:
+  SmallDisk(std::filesystem::path folder, const std::string& size) : folder_(std::move(folder)) {
+    std::filesystem::create_directories(folder_);
+    is_mounted_ = ::mount("tmpfs", folder_.c_str(), "tmpfs", 0, ("size=" + size).c_str()) == 0;
+  }
+  ~SmallDisk() {
+    if (is_mounted_) ::umount(folder_.c_str());
+  }
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+  explicit operator bool() const { return is_mounted_; }
+
+ private:
+  std::filesystem::path folder_;
+  bool is_mounted_ = false;
 };
 
 inline JobId job_id(std::uint64_t number) {
