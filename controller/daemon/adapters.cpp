@@ -1,0 +1,190 @@
+#include "daemon/adapters.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "files/archive.h"
+#include "web/assets.h"
+
+namespace kiln::controller {
+
+// ---- DatabaseReader
+// -------------------------------------------------------------------------------------------
+
+Result<std::vector<scheduler::JobRow>> DatabaseReader::jobs(const api::JobQuery& query) {
+  return reader_.jobs({query.state, query.user, query.limit, query.before});
+}
+Result<scheduler::JobRow> DatabaseReader::job(const std::string& id_or_number) {
+  return reader_.job(id_or_number);
+}
+Result<std::vector<scheduler::TaskRow>> DatabaseReader::tasks(const scheduler::JobRow& job,
+                                                              const api::TaskQuery& query) {
+  return reader_.tasks(job, {query.state, query.from, query.limit});
+}
+Result<std::vector<scheduler::AttemptRow>> DatabaseReader::attempts(const TaskId& task) {
+  return reader_.attempts(task);
+}
+Result<std::vector<scheduler::ResultRow>> DatabaseReader::results(const api::ResultQuery& query) {
+  return reader_.results({query.job, query.from, query.limit});
+}
+Result<std::vector<scheduler::NodeRow>> DatabaseReader::nodes() {
+  return reader_.nodes();
+}
+Result<scheduler::NodeRow> DatabaseReader::node(const NodeId& id) {
+  return reader_.node(id);
+}
+
+// ---- DiskStorage
+// ----------------------------------------------------------------------------------------------
+
+namespace {
+
+std::string_view text_of(std::span<const char> bytes) {
+  return {bytes.data(), bytes.size()};
+}
+
+// The size and time name a version well enough for a file that is replaced whole, never changed in place.
+api::Stored stored(files::OpenFile file) {
+  api::Stored out;
+  out.version = fmt::format("{:x}-{:x}", file.modified_s, file.size);
+  out.file = {std::move(file.fd), file.size};
+  return out;
+}
+
+// A files upload behind the API's interface.
+template <class Inner>
+class UploadOf final : public api::Upload {
+ public:
+  explicit UploadOf(Inner inner) : inner_(std::move(inner)) {}
+  Status write(std::span<const char> bytes) override { return inner_.write(text_of(bytes)); }
+  Status finish() override { return inner_.finish(); }
+
+ private:
+  Inner inner_;
+};
+
+template <class Inner>
+Result<std::unique_ptr<api::Upload>> upload_of(Result<Inner> inner) {
+  if (!inner) return fail(std::move(inner.error()));
+  return std::make_unique<UploadOf<Inner>>(std::move(*inner));
+}
+
+// A log is small: gathered, then written whole.
+class LogUpload {
+ public:
+  LogUpload(files::Results& results, TaskId task, std::uint32_t attempt)
+      : results_(&results), task_(std::move(task)), attempt_(attempt) {}
+  Status write(std::string_view bytes) {
+    text_ += bytes;
+    return {};
+  }
+  Status finish() { return results_->write_log(task_, attempt_, text_); }
+
+ private:
+  files::Results* results_;
+  TaskId task_;
+  std::uint32_t attempt_;
+  std::string text_;
+};
+
+constexpr std::uint64_t max_log_upload_bytes =
+    4 * files::max_log_bytes;  // its end is kept; more is a mistake
+
+}  // namespace
+
+std::optional<std::uint64_t> DiskStorage::blob_size(const std::string& digest) {
+  const auto file = blobs_.open(digest);
+  if (!file) return std::nullopt;
+  return file->size;
+}
+
+std::uint64_t DiskStorage::partial_size(const std::string& digest) {
+  return blobs_.partial_size(digest);
+}
+
+Result<api::Stored> DiskStorage::open_blob(const std::string& digest) {
+  auto file = blobs_.open(digest);
+  if (!file) return fail(std::move(file.error()));
+  return api::Stored{{std::move(file->fd), file->size}, digest};
+}
+
+Result<std::unique_ptr<api::Upload>> DiskStorage::put_blob(const std::string& digest, std::uint64_t offset,
+                                                           std::uint64_t total) {
+  return upload_of(blobs_.begin(digest, total, offset));
+}
+
+Result<std::string> DiskStorage::put_text(std::string_view text) {
+  return blobs_.put_bytes(text);
+}
+
+Result<std::unique_ptr<api::Upload>> DiskStorage::put_result(const TaskId& task, std::uint32_t attempt,
+                                                             const std::string& path, std::uint64_t size,
+                                                             const std::string& digest) {
+  return upload_of(results_.begin(task, attempt, path, digest, size));
+}
+
+bool DiskStorage::has_result(const TaskId& task, std::uint32_t attempt, const std::string& path,
+                             const std::string& digest) {
+  payloads::ResultFile file;
+  file.path = path;
+  file.digest = digest;
+  return results_.undelivered(task, attempt, {file}).empty();
+}
+
+Result<std::unique_ptr<api::Upload>> DiskStorage::put_log(const TaskId& task, std::uint32_t attempt,
+                                                          std::uint64_t size) {
+  if (size > max_log_upload_bytes) {
+    return fail(Code::too_large, fmt::format("a log of {} bytes; at most {}", size, max_log_upload_bytes));
+  }
+  return std::make_unique<UploadOf<LogUpload>>(LogUpload(results_, task, attempt));
+}
+
+Result<api::Stored> DiskStorage::open_log(const TaskId& task, std::uint32_t attempt) {
+  const auto path = layout_.log(task, attempt);
+  auto file = files::open_below(path.parent_path(), path.filename().string());
+  if (!file) return fail(std::move(file.error()));
+  return stored(std::move(*file));
+}
+
+std::string DiskStorage::output_dir(const JobId& job) {
+  return layout_.output(job).string();
+}
+
+Result<api::Stored> DiskStorage::open_output(const JobId& job, const std::string& path) {
+  auto file = results_.open(job, path);
+  if (!file) return fail(std::move(file.error()));
+  return stored(std::move(*file));
+}
+
+Result<api::Stored> DiskStorage::open_thumbnail(const JobId& job, const std::string& path) {
+  auto file = thumbnails_.open(job, path);
+  if (!file) return fail(std::move(file.error()));
+  return stored(std::move(*file));
+}
+
+Result<api::Archive> DiskStorage::archive(const JobId& job) {
+  auto listed = results_.list(job);
+  if (!listed) return fail(std::move(listed.error()));
+  auto plan = files::Archive::plan(std::move(*listed),
+                                   [this, job](const std::string& path) { return results_.open(job, path); });
+  if (!plan) return fail(std::move(plan.error()));
+  const auto shared = std::make_shared<const files::Archive>(std::move(*plan));
+  return api::Archive{shared->size(), [shared](http::Sink& sink) {
+                        return shared->write([&sink](std::string_view bytes) { return sink.write(bytes); });
+                      }};
+}
+
+// ---- PageAssets
+// -----------------------------------------------------------------------------------------------
+
+std::optional<api::Asset> PageAssets::find(std::string_view path) const {
+  const auto& all = web::assets();
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const web::Asset& asset) { return asset.path == path; });
+  if (found == all.end()) return std::nullopt;
+  return api::Asset{found->gzip, found->content_type, true, found->etag};
+}
+
+}  // namespace kiln::controller
