@@ -361,7 +361,9 @@ void an_upload_that_breaks_off_is_kept_for_the_next() {
   {
     Wire wire(world.server->port());
     check(wire.send("PUT /api/v1/blobs/" + digest +
-                    " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nccc"));
+                    " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n"));
+    check_equal(wire.answer().status, 100);
+    check(wire.send("ccc"));
   }
   world.server->stop();  // joins the connection's thread
   check_equal(world.storage.partial_size(digest), 3U);

@@ -1,0 +1,81 @@
+#include "api/requests.h"
+
+#include "controller/api/fakes.h"
+
+#include "check.h"
+
+using namespace kiln::test;
+using kiln::Json;
+using kiln::api::handle_request;
+using kiln::payloads::Request;
+using kiln::payloads::Response;
+
+namespace {
+
+Response ask(World& world, std::string_view verb, const std::string& body, const std::string& user = "ada") {
+  Request request;
+  request.cid = "c1";
+  request.body = *Json::parse(body);
+  return handle_request(world.api, user, verb, request);
+}
+
+void each_verb_acts_and_answers() {
+  World world;
+  const struct {
+    const char* verb;
+    const char* body;
+    int status;
+    const char* part;
+  } cases[] = {
+      {"job-submit", R"({"cid":"c1","type":"noop","frames":"1-3"})", 201, R"("user":"ada")"},
+      {"job-submit", R"({"cid":"c1","type":"noop","frames":"1-3"})", 200, R"("number":3)"},
+      {"job-submit", R"({"cid":"c1","type":"noop","frames":"3-1"})", 400, "frames"},
+      {"job-status", R"({"cid":"c1","job":"1"})", 200, R"("id":"1-aaaaa")"},
+      {"job-status", R"({"cid":"c1","job":1})", 200, R"("id":"1-aaaaa")"},
+      {"job-status", R"({"cid":"c1","job":"99"})", 404, "no job 99"},
+      {"job-status", R"({"cid":"c1"})", 400, "request.job: send"},
+      {"job-status", R"({"cid":"c1","job":null})", 400, "request.job: send"},
+      {"job-pause", R"({"cid":"c1","job":"1"})", 200, R"("state":"paused")"},
+      {"job-resume", R"({"cid":"c1","job":"1"})", 200, R"("state":"queued")"},
+      {"job-cancel", R"({"cid":"c1","job":"1"})", 200, R"("state":"cancelled")"},
+      {"job-retry", R"({"cid":"c1","job":"1-aaaaa"})", 200, R"("state":"queued")"},
+      {"job-cancel", R"({"cid":"c1","job":"99"})", 404, "no job 99"},
+      {"node-drain", R"({"cid":"c1","node":"render-1"})", 200, R"("drained":true)"},
+      {"node-resume", R"({"cid":"c1","node":"render-1"})", 200, R"("drained":false)"},
+      {"node-drain", R"({"cid":"c1","node":"none"})", 404, "none"},
+      {"node-drain", R"({"cid":"c1","node":"A B"})", 400, "node"},
+      {"node-drain", R"({"cid":"c1","node":7})", 400, "request.node: send"},
+      {"job-dance", R"({"cid":"c1"})", 404, "'job-dance' is no request; there are job-submit, job-status"},
+  };
+  for (const auto& one : cases) {
+    const Response response = ask(world, one.verb, one.body);
+    if (response.status != one.status) print_error("%s %s: %s\n", one.verb, one.body, response.error.c_str());
+    check_equal(response.status, one.status);
+    check_equal(response.cid, "c1");
+    check_contains(one.status < 400 ? response.data.dump() : response.error, one.part);
+    check_equal(response.error.empty(), one.status < 400);
+  }
+}
+
+void a_bad_user_is_refused() {
+  World world;
+  check_equal(ask(world, "job-status", R"({"job":"1"})", std::string(65, 'u')).status, 400);
+  check_equal(ask(world, "job-status", R"({"job":"1"})", "").status, 400);
+}
+
+void an_answer_fits_a_message() {
+  World world;
+  world.reader.job_rows[0].warnings.assign(20, std::string(1000, 'w'));
+  const Response response = ask(world, "job-status", R"({"job":"1"})");
+  check_equal(response.status, 200);
+  check(encode(response).size() <= 16 * 1024);
+  check_contains(response.data.dump(), R"("state":"queued")");
+}
+
+}  // namespace
+
+int main() {
+  return kiln::test::run("requests", {{"each verb acts and answers", each_verb_acts_and_answers},
+                                      {"a bad user is refused", a_bad_user_is_refused},
+                                      {"an answer fits a message", an_answer_fits_a_message}});
+}
