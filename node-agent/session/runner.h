@@ -36,7 +36,8 @@ struct Progress {
 };
 
 // How an attempt ended on this box. When report.ok its files lie in `folder` under their result paths,
-// written, checked and synced; the receiver owns the folder. `log` is the renderer's output, bounded.
+// written, checked and synced; the receiver owns the folder; "" when there are no files. report.node is left
+// empty: the receiver knows it. `log` is the renderer's output, bounded.
 struct Outcome {
   TaskId task;
   std::uint32_t attempt = 0;
@@ -47,12 +48,14 @@ struct Outcome {
 };
 
 struct Config {
-  std::filesystem::path scratch;        // task folders live here; emptied at construction
-  std::string blender = "blender";      // program, looked up in PATH
+  std::filesystem::path scratch;    // task folders live here; emptied at construction
+  std::string blender = "blender";  // program, looked up in PATH
   std::uint32_t slots = 1;
-  std::uint32_t threads_per_slot = 0;   // 0: the renderer's own choice
-  std::uint64_t max_renderer_mib = 0;   // recycle a resident that grew beyond; 0: a quarter of the memory above 2 GiB
-  std::int64_t hang_ms = 600'000;       // a renderer silent this long is killed
+  std::uint32_t threads_per_slot = 0;  // 0: the renderer's own choice
+  // A resident that grew beyond is recycled. 0: a quarter of the memory, at least 2 GiB.
+  std::uint64_t max_renderer_mib = 0;
+  std::int64_t hang_ms = 600'000;  // a renderer silent this long is killed
+  bool keep_scene_data = true;     // between frames (use_persistent_data), where no pixel changes by it
   // Fetches the files of a manifest, or takes them from the cache. Called on task threads and on the prefetch
   // thread; stops early when `cancelled` turns true.
   std::function<Result<JobTree>(const std::string& manifest, const std::function<bool()>& cancelled)> fetch;
@@ -63,7 +66,7 @@ struct Config {
 class Runner {
  public:
   explicit Runner(Config config);
-  ~Runner();  // kills every renderer and joins every thread
+  ~Runner();  // kills every renderer and joins every thread; nothing is told of the tasks that were running
 
   // The renderers found on this box with their versions. Starts `blender --version` once; may take seconds.
   [[nodiscard]] static std::vector<payloads::RendererInfo> detect(const std::string& blender);
@@ -76,6 +79,8 @@ class Runner {
   void cancel(const TaskId& task, std::uint32_t attempt);
   // The manifest whose scene is open in each slot's resident, "" for none.
   [[nodiscard]] std::vector<std::string> warm() const;
+  // Per slot: the process id of its resident renderer, 0 for none.
+  [[nodiscard]] std::vector<int> renderers() const;
 
  private:
   struct State;
