@@ -87,10 +87,10 @@ struct Thumbnails::State {
 
   static std::string cached_name(std::string_view path) { return std::string(path) + ".jpg"; }
 
-  // The cached one, unless the frame is newer. not_found: none.
+  // The cached one, which carries its frame's time; not_found: none of this version of the frame.
   Result<OpenFile> cached(const JobId& job, const std::string& path, const OpenFile& frame) const {
     auto file = open_below(layout.thumbnails(job), cached_name(path));
-    if (file && file->modified_ns < frame.modified_ns) return fail(Code::not_found, "older than the frame");
+    if (file && file->modified_ns != frame.modified_ns) return fail(Code::not_found, "of another frame");
     return file;
   }
 
@@ -110,6 +110,12 @@ struct Thumbnails::State {
     const auto place = find_place(layout.thumbnails(job), cached_name(path), true);
     if (!place) return fail(place.error());
     const auto made = workshop->folder() / "out.jpg";
+    constexpr std::int64_t second_ns = 1'000'000'000;
+    const timespec time = {frame.modified_ns / second_ns, frame.modified_ns % second_ns};
+    const timespec times[] = {time, time};
+    if (::utimensat(AT_FDCWD, made.c_str(), times, 0) != 0) {
+      return fail(runtime::os_error(errno, "cannot date a thumbnail"));
+    }
     if (auto status = runtime::fsync_file(made); !status) return status;
     if (::renameat(AT_FDCWD, made.c_str(), place->folder.get(), place->name.c_str()) == 0) return {};
     return fail(runtime::os_error(errno, fmt::format("cannot keep the thumbnail of '{}'", path)));

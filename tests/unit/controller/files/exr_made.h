@@ -21,17 +21,20 @@ inline std::string exr_attribute(const std::string& name, const std::string& typ
 }
 
 // `channels` in alphabetical order, as the format wants them.
-inline std::string exr_header(const std::vector<std::string>& channels, std::int32_t width, std::int32_t height) {
+inline std::string exr_header(const std::vector<std::string>& channels, std::int32_t width,
+                              std::int32_t height) {
   constexpr std::uint32_t float_pixels = 2;
   std::string list;
   for (const auto& channel : channels) {
-    list += channel + '\0' + little_endian(float_pixels) + std::string(4, '\0') + little_endian(1) + little_endian(1);
+    list += channel + '\0' + little_endian(float_pixels) + std::string(4, '\0') + little_endian(1) +
+            little_endian(1);
   }
   list += '\0';
   const auto box = little_endian(0) + little_endian(0) + little_endian(width - 1) + little_endian(height - 1);
   return "\x76\x2f\x31\x01" + little_endian(2) + exr_attribute("channels", "chlist", list) +
-         exr_attribute("compression", "compression", std::string(1, '\0')) + exr_attribute("dataWindow", "box2i", box) +
-         exr_attribute("displayWindow", "box2i", box) + exr_attribute("lineOrder", "lineOrder", std::string(1, '\0')) +
+         exr_attribute("compression", "compression", std::string(1, '\0')) +
+         exr_attribute("dataWindow", "box2i", box) + exr_attribute("displayWindow", "box2i", box) +
+         exr_attribute("lineOrder", "lineOrder", std::string(1, '\0')) +
          exr_attribute("pixelAspectRatio", "float", little_endian(1.0F)) +
          exr_attribute("screenWindowCenter", "v2f", little_endian(0.0F) + little_endian(0.0F)) +
          exr_attribute("screenWindowWidth", "float", little_endian(1.0F)) + std::string(1, '\0');

@@ -1,7 +1,7 @@
 #include "files/picture.h"
 
-#include "controller/files/exr_made.h"
 #include "check.h"
+#include "controller/files/exr_made.h"
 
 using namespace kiln;  // NOLINT(google-build-using-namespace)
 using files::Picture;
@@ -60,7 +60,9 @@ void an_exr_is_shown_by_its_combined_layer() {
       {{"ViewLayer.Combined.A", "ViewLayer.Combined.B", "ViewLayer.Combined.G", "ViewLayer.Combined.R"},
        Kind::layered_exr,
        "ViewLayer.Combined"},
-      {{"A layer.Combined.R", "Composite.Combined.R", "Other.Combined.R"}, Kind::layered_exr, "Composite.Combined"},
+      {{"A layer.Combined.R", "Composite.Combined.R", "Other.Combined.R"},
+       Kind::layered_exr,
+       "Composite.Combined"},
   };
   for (const auto& one : cases) {
     const auto picture = recognise(test::exr_header(one.channels, 2, 2), "a.exr");
@@ -85,9 +87,10 @@ void a_broken_exr_header_is_refused_at_every_length() {
 }  // namespace
 
 int main() {
-  return test::run("picture",
-                   {{"a picture is known by its first bytes", a_picture_is_known_by_its_first_bytes},
-                    {"what is no picture is said so", what_is_no_picture_is_said_so},
-                    {"an EXR is shown by its combined layer", an_exr_is_shown_by_its_combined_layer},
-                    {"a broken EXR header is refused at every length", a_broken_exr_header_is_refused_at_every_length}});
+  return test::run(
+      "picture",
+      {{"a picture is known by its first bytes", a_picture_is_known_by_its_first_bytes},
+       {"what is no picture is said so", what_is_no_picture_is_said_so},
+       {"an EXR is shown by its combined layer", an_exr_is_shown_by_its_combined_layer},
+       {"a broken EXR header is refused at every length", a_broken_exr_header_is_refused_at_every_length}});
 }
