@@ -23,20 +23,28 @@ struct Delivered {
 
 class Delivery {
  public:
-  // folder: the journal; entries found there are taken up again. on_delivered: from the delivery thread.
+  // folder: the journal; entries found there are taken up again, once set_url said where to. on_delivered:
+  // from a delivery thread, once an attempt, though again after a crash. An attempt that the controller
+  // refuses for good is told as superseded and kept in <folder>/refused with the reason.
   Delivery(std::filesystem::path folder, std::function<void(const Delivered&)> on_delivered);
   ~Delivery();  // stops uploading; what is undelivered stays in the journal
+  // The controller's base, "http://host:port"; also pokes.
   void set_url(const std::string& url);
+  // The controller is there (again): tries at once what waits for its next try.
+  void poke();
 
   struct Item {
     TaskId task;
     std::uint32_t attempt = 0;
   };
-  // What was journalled by an earlier run: the planner lists these as delivering.
+  // What was journalled by an earlier run and has no verdict yet, oldest first: the planner lists these as
+  // delivering. Ask before set_url, and none is missed.
   [[nodiscard]] std::vector<Item> pending() const;
 
   // Journals the attempt (report, log, and the files by moving `folder`), synced, then queues its upload.
-  // Returns when it is safe on disk. Errors: io, full. Any thread.
+  // Returns when it is safe on disk. An attempt that is there already stays as it is, and `folder` goes.
+  // Errors: full, io, and invalid when a file of the report is not in `folder`, which is then left as it was.
+  // Any thread.
   Status put(const TaskId& task, std::uint32_t attempt, const payloads::ResultReport& report,
              const std::filesystem::path& folder, const std::string& log);
 
