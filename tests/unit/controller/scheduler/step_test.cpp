@@ -1,6 +1,7 @@
 // The whole core on a random walk: a careless fleet, a lossy broker, restarts. What must never happen does
 // not, and when the faults stop everything ends. And: a big job costs no more per step than a small one.
 #include <algorithm>
+#include <cstdlib>
 #include <deque>
 #include <random>
 
@@ -79,7 +80,10 @@ class Walk {
     healing_ = true;
     on(DiskPressure{false});
     on(BrokerConnected{});
-    for (auto& box : boxes_) heal(box);
+    for (auto& box : boxes_) {
+      heal(box);
+      on(DrainNode{0, box.id, false});
+    }
     for (const auto& job : jobs_) {
       if (state_.job(job)->state == JobState::paused) on(EditJob{0, job, {}, false});
     }
@@ -92,7 +96,7 @@ class Walk {
           accepted_.begin(), accepted_.end(), [&](const auto& one) { return one.first.job == job; }));
       check_equal(row.counts.done, accepted);
       // Only what was made to fail too often has failed.
-      check(row.state != JobState::failed || row.counts.failed > 0);
+      check(row.state != JobState::failed || row.counts.failed + row.counts.cancelled > 0);
     }
     check(done_ > 100);
   }
@@ -151,7 +155,8 @@ class Walk {
     for (const auto& node : data.nodes) {
       held += node.held.size();
       check(node.held.size() <= payloads::max_tasks_listed);
-      check(node.load() <= std::max(1U, node.placed.slots) * (1 + policy_.max_queue_ahead));
+      // After a restart it is not known yet what of it only waits for its upload.
+      if (node.has_reported) check(node.load() <= node.placed.slots * (1 + policy_.max_queue_ahead));
     }
     check_equal(data.leases.size(), held);
     for (const auto& pool : data.pools) {
@@ -329,7 +334,9 @@ class Walk {
       file.frame = frames.at(i);
       report.files.push_back(file);
     }
-    if (!report.ok) report.failure = {"renderer-crashed", "Blender crashed", payloads::FailureScope::attempt};
+    if (!report.ok)
+      report.failure = {"renderer-crashed", "Blender crashed",
+                        one_in(8) ? payloads::FailureScope::job : payloads::FailureScope::attempt};
     on(FinishAttempt{1, id, attempt, report});
     check(answer_.value.has_value());
     const auto verdict = std::get<Committed>(*answer_.value).verdict;
@@ -364,7 +371,11 @@ class Walk {
 };
 
 void a_random_walk_loses_no_task_and_takes_none_twice() {
-  for (unsigned seed = 1; seed <= 12; ++seed) {
+  // The seed of a failure is the last one printed; KILN_SEED replays it alone.
+  const char* only = std::getenv("KILN_SEED");
+  const auto first = only == nullptr ? 1U : static_cast<unsigned>(std::strtoul(only, nullptr, 10));
+  const auto last = only == nullptr ? 12U : first;
+  for (unsigned seed = first; seed <= last; ++seed) {
     print_message("seed %u\n", seed);
     Walk(seed).run();
   }
