@@ -14,24 +14,39 @@ namespace {
 constexpr std::size_t max_id_length = 32;
 constexpr std::size_t sha256_hex_digits = 64;
 
-bool is_id_char(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; }
-bool is_lower_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); }
+bool is_id_char(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+}
+bool is_lower_hex(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
 
 }  // namespace
 
 std::string_view to_string(Code code) {
   switch (code) {
-    case Code::invalid: return "invalid";
-    case Code::not_found: return "not-found";
-    case Code::conflict: return "conflict";
-    case Code::denied: return "denied";
-    case Code::too_large: return "too-large";
-    case Code::unsupported: return "unsupported";
-    case Code::unavailable: return "unavailable";
-    case Code::timeout: return "timeout";
-    case Code::full: return "full";
-    case Code::io: return "io";
-    case Code::internal: return "internal";
+    case Code::invalid:
+      return "invalid";
+    case Code::not_found:
+      return "not-found";
+    case Code::conflict:
+      return "conflict";
+    case Code::denied:
+      return "denied";
+    case Code::too_large:
+      return "too-large";
+    case Code::unsupported:
+      return "unsupported";
+    case Code::unavailable:
+      return "unavailable";
+    case Code::timeout:
+      return "timeout";
+    case Code::full:
+      return "full";
+    case Code::io:
+      return "io";
+    case Code::internal:
+      return "internal";
   }
   return "internal";
 }
@@ -60,7 +75,9 @@ Error Id<Tag>::bad_id(std::string_view what, std::string_view text) {
 template class Id<JobTag>;
 template class Id<NodeTag>;
 
-std::string TaskId::str() const { return fmt::format("{}-{}", job.str(), index); }
+std::string TaskId::str() const {
+  return fmt::format("{}-{}", job.str(), index);
+}
 
 Result<TaskId> TaskId::parse(std::string_view text) {
   const auto dash = text.rfind('-');
@@ -75,8 +92,9 @@ Result<TaskId> TaskId::parse(std::string_view text) {
       return id;
     }
   }
-  return fail(Code::invalid, fmt::format("'{}' is no task id: a job's id, '-' and the task's number, as in 7-k3fqa-12",
-                                         text.substr(0, 2 * max_id_length)));
+  return fail(Code::invalid,
+              fmt::format("'{}' is no task id: a job's id, '-' and the task's number, as in 7-k3fqa-12",
+                          text.substr(0, 2 * max_id_length)));
 }
 
 JobId make_job_id(std::uint64_t number, std::uint32_t random) {

@@ -52,7 +52,9 @@ using Status = Result<void>;
 inline tl::unexpected<Error> fail(Code code, std::string message) {
   return tl::make_unexpected(Error{code, std::move(message)});
 }
-inline tl::unexpected<Error> fail(Error error) { return tl::make_unexpected(std::move(error)); }
+inline tl::unexpected<Error> fail(Error error) {
+  return tl::make_unexpected(std::move(error));
+}
 
 // A bug is an assertion that stays on in release. Prints file, line and expression, then aborts.
 [[noreturn]] void bug(const char* file, int line, const char* expression);

@@ -269,8 +269,15 @@ struct HttpClient::State {
     base_url = std::move(url);
   }
 
+  // What was set up for one exchange must not leak into the next. Keeps the connection.
+  struct ResetAtEnd {
+    CURL* easy;
+    ~ResetAtEnd() { curl_easy_reset(easy); }
+  };
+
   // Sends what is set up in `easy` and fills the exchange.
   Status perform(Exchange& exchange, const std::string& path, const HttpHeaders& headers) {
+    const ResetAtEnd reset{easy.get()};
     if (peer.empty()) {
       return fail(Code::invalid,
                   fmt::format("'{}' is no address of a controller: http://host:8780 is expected", base_url));
@@ -318,7 +325,6 @@ struct HttpClient::State {
     const auto code = curl_easy_perform(curl);
     long os_errno = 0;
     curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os_errno);
-    curl_easy_reset(curl);  // keeps the connection
     if (exchange.error) return fail(*exchange.error);
     if (code != CURLE_OK) return fail(to_error(code, static_cast<int>(os_errno), text.data()));
     return {};

@@ -21,7 +21,7 @@ constexpr Leaf node_leaves[] = {
     {"status", NodeLeaf::status}, {"info", NodeLeaf::info},
     {"tasks", NodeLeaf::tasks},   {"progress", NodeLeaf::progress},
     {"host", NodeLeaf::host},     {"event", NodeLeaf::event},
-    {"ack", NodeLeaf::ack},       {"cpu/temp_c", NodeLeaf::cpu_temp_c},
+    {"ack", NodeLeaf::ack},       {"cpu_temp_c", NodeLeaf::cpu_temp_c},
 };
 // … and what follows nodes/<id>/gpus/<n>/.
 constexpr Leaf gpu_leaves[] = {
@@ -114,7 +114,7 @@ std::string gpu_temp_c(const NodeId& node, std::uint32_t gpu) {
   return of_gpu(node, gpu, "temp_c");
 }
 std::string cpu_temp_c(const NodeId& node) {
-  return of_node(node, "cpu/temp_c");
+  return of_node(node, "cpu_temp_c");
 }
 
 std::string command(const NodeId& node) {

@@ -52,7 +52,8 @@ void a_reader_names_the_first_wrong_field() {
   in.required("name", name);
   const auto result = in.finish(sid);
   check(!result.has_value());
-  check_equal(result.error().message, "node status.sid: a whole number from 0 to 9007199254740992 is expected, not 1.5");
+  check_equal(result.error().message,
+              "node status.sid: a whole number from 0 to 9007199254740992 is expected, not 1.5");
 }
 
 void a_missing_field_is_named() {
@@ -80,9 +81,10 @@ void ids_keep_their_form() {
 }  // namespace
 
 int main() {
-  return kiln::test::run("json", {{"a value survives printing", a_value_survives_printing},
-                                  {"hostile text is refused", hostile_text_is_refused},
-                                  {"a reader names the first wrong field", a_reader_names_the_first_wrong_field},
-                                  {"a missing field is named", a_missing_field_is_named},
-                                  {"ids keep their form", ids_keep_their_form}});
+  return kiln::test::run("json",
+                         {{"a value survives printing", a_value_survives_printing},
+                          {"hostile text is refused", hostile_text_is_refused},
+                          {"a reader names the first wrong field", a_reader_names_the_first_wrong_field},
+                          {"a missing field is named", a_missing_field_is_named},
+                          {"ids keep their form", ids_keep_their_form}});
 }
