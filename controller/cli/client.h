@@ -1,0 +1,84 @@
+// The controller's HTTP API as calls. Answers stay JSON: most of it goes straight to the screen.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "payloads/http_bodies.h"
+#include "runtime/http_client.h"
+
+namespace kiln::cli {
+
+// Errors of every call: unavailable (no controller there, with what to do), timeout (also when interrupted),
+// else what the controller said: invalid, not_found, conflict, denied, too_large, full, internal.
+class Client {
+ public:
+  // `interrupted` ends a call within about a second of turning true; it outlives the client.
+  Client(std::string url, std::string user, const std::atomic<bool>& interrupted);
+
+  Result<Json> farm();
+  // Newest first; state "" = all.
+  Result<Json> jobs(const std::string& state, std::uint32_t limit);
+  Result<Json> job(const std::string& id_or_number);
+  // The same submission sent again with the same key is the same job: retried while the controller is away.
+  Result<Json> submit(const payloads::JobSubmission& submission, const std::string& key);
+  Result<Json> patch_job(const std::string& id, const Json& changes);
+  Result<Json> cancel(const std::string& id);
+  Result<Json> retry(const std::string& id);
+  Status remove(const std::string& id);
+  // state "" = all; from: task index.
+  Result<Json> tasks(const std::string& job, const std::string& state, std::uint32_t from,
+                     std::uint32_t limit);
+  Result<Json> task(const std::string& id);
+  Result<std::string> log(const std::string& task, std::uint32_t attempt);
+  Result<Json> results(const std::string& job, std::uint32_t from, std::uint32_t limit);
+  Result<Json> nodes();
+  Result<Json> node(const std::string& id);
+  Result<Json> drain(const std::string& id);
+  Result<Json> undrain(const std::string& id);
+
+  Result<std::vector<std::string>> missing_blobs(const std::vector<std::string>& digests);
+  // Bytes of that blob which the controller holds of an upload that broke off; `size` when it has it all.
+  Result<std::uint64_t> blob_offset(const std::string& digest, std::uint64_t size);
+  // One try, from offset on. Errors: also invalid when the content is not what the digest says.
+  Status put_blob(const std::string& digest, const std::filesystem::path& file, std::uint64_t offset);
+  // One try; continues the file from its present size. Returns the size it has then.
+  Result<std::uint64_t> get_file(const std::string& job, const std::string& path,
+                                 const std::filesystem::path& file, std::uint64_t size);
+
+  // Server-sent events until on_event returns false (ok), the server ends it (unavailable) or a failure.
+  Status events(const std::string& last_id, const std::function<bool(const runtime::ServerEvent&)>& on_event);
+
+  // Called while the bytes of put_blob and get_file move.
+  void on_moving(std::function<void()> moving) { moving_ = std::move(moving); }
+  [[nodiscard]] bool interrupted() const { return interrupted_.load(); }
+  [[nodiscard]] const std::string& url() const { return url_; }
+
+ private:
+  runtime::HttpOptions options(std::chrono::seconds stall);
+  Result<Json> json_of(const Result<runtime::HttpResponse>& response);
+  Result<Json> get(const std::string& path);
+  Error failure(const Error& error) const;
+  Error failure(const runtime::HttpResponse& response) const;
+
+  std::string url_;
+  const std::atomic<bool>& interrupted_;
+  std::function<void()> moving_;
+  std::string user_;
+  runtime::HttpClient http_;
+};
+
+// [a-z0-9-]{1,32} out of a login name: "Ana Lima" becomes "ana-lima".
+std::string user_name(std::string_view login);
+// A fresh key for submit().
+std::string random_key();
+
+}  // namespace kiln::cli

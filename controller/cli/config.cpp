@@ -1,0 +1,86 @@
+#include "cli/config.h"
+
+#include <fmt/format.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <sstream>
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+#include "runtime/files.h"
+
+namespace kiln::cli {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::uint64_t max_file_bytes = 64 * 1024;
+constexpr int default_port = 8780;
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+// `name` in the environment when it is an absolute path (the XDG rule), else ~/fallback.
+fs::path base_folder(const char* name, const char* fallback) {
+  const fs::path named = environment(name);
+  if (named.is_absolute()) return named;
+  fs::path home = environment("HOME");
+  if (const passwd* user = home.empty() ? getpwuid(getuid()) : nullptr; user != nullptr) home = user->pw_dir;
+  return home / fallback;
+}
+
+}  // namespace
+
+Result<Config> load_config(const fs::path& file) {
+  Config config;
+  const auto text = runtime::read_file(file, max_file_bytes);
+  if (!text && text.error().code != Code::not_found) return fail(text.error());
+  if (text) {
+    const auto parsed = toml::parse(std::string_view(*text), file.string());
+    if (!parsed) {
+      return fail(Code::invalid, fmt::format("{}:{}: {}", file.string(), parsed.error().source().begin.line,
+                                             parsed.error().description()));
+    }
+    for (const auto& [key, value] : parsed.table()) {
+      std::string* setting = key == "server" ? &config.server : key == "blender" ? &config.blender : nullptr;
+      const auto line = value.source().begin.line;
+      if (setting == nullptr) {
+        return fail(Code::invalid, fmt::format("{}:{}: '{}' is no setting; there are server and blender",
+                                               file.string(), line, std::string_view(key.str())));
+      }
+      const auto given = value.value<std::string>();
+      if (!value.is_string() || !given || given->empty()) {
+        return fail(Code::invalid, fmt::format("{}:{}: {} is a text in quotes", file.string(), line,
+                                               std::string_view(key.str())));
+      }
+      *setting = *given;
+    }
+  }
+  if (const auto server = environment("KILN_SERVER"); !server.empty()) config.server = server;
+  if (const auto blender = environment("KILN_BLENDER"); !blender.empty()) config.blender = blender;
+  return config;
+}
+
+std::string server_url(std::string_view text) {
+  std::string url(text);
+  while (!url.empty() && url.back() == '/') url.pop_back();
+  if (url.find("://") != std::string::npos) return url;
+  // A colon outside of [brackets] comes before a port.
+  const auto colon = url.rfind(':');
+  const bool has_port = colon != std::string::npos && url.find(']', colon) == std::string::npos;
+  return "http://" + url + (has_port ? "" : fmt::format(":{}", default_port));
+}
+
+fs::path config_file() {
+  return base_folder("XDG_CONFIG_HOME", ".config") / "kiln/kiln.toml";
+}
+fs::path cache_folder() {
+  return base_folder("XDG_CACHE_HOME", ".cache") / "kiln";
+}
+
+}  // namespace kiln::cli

@@ -1,0 +1,27 @@
+// Where the controller is and what else a user set once.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace kiln::cli {
+
+struct Config {
+  std::string server = "http://127.0.0.1:8780";
+  std::string blender = "blender";
+};
+
+// From the file (`server = "http://farm:8780"`, `blender = "/opt/blender/blender"`), which may be absent;
+// then from KILN_SERVER and KILN_BLENDER. Errors: invalid, with file and line.
+Result<Config> load_config(const std::filesystem::path& file);
+
+// "farm" and "farm:8780" become "http://farm:8780"; a URL stays, without a slash at its end.
+std::string server_url(std::string_view text);
+
+std::filesystem::path config_file();   // $XDG_CONFIG_HOME/kiln/kiln.toml, else ~/.config/…
+std::filesystem::path cache_folder();  // $XDG_CACHE_HOME/kiln, else ~/.cache/kiln
+
+}  // namespace kiln::cli

@@ -1,0 +1,143 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cli/commands.h"
+#include "cli/farm_view.h"
+#include "cli/fields.h"
+#include "cli/text.h"
+
+namespace kiln::cli {
+
+namespace {
+
+constexpr std::uint32_t failures_shown = 10;
+
+void show_facts(Context& context, const Json& job) {
+  const bool color = context.out.color();
+  const auto fact = [&](std::string_view name, const std::string& value) {
+    if (!value.empty()) context.out.line(styled(fmt::format("{:<10}", name), Style::dim, color) + value);
+  };
+  const auto counts = counts_of(job);
+  const auto state = text_of(job, "state");
+  context.out.line(styled(fmt::format("job {}", job_label(job)), Style::bold, color));
+  fact("id", harmless(text_of(job, "id")));
+  std::string progress = fmt::format("{}, {}", harmless(state), percent_text(number_of(job, "percent")));
+  if (const auto eta_s = maybe_number(job, "eta_s"); eta_s && !is_over(job))
+    progress += ", " + duration_text(*eta_s) + " left";
+  fact("state", progress);
+  fact("why", harmless(text_of(job, "message")));
+  std::string tasks = fmt::format("{} done of {}", counts.done, counts.total());
+  for (const auto& [count, name] :
+       {std::pair{counts.running, "running"}, std::pair{counts.queued, "waiting"},
+        std::pair{counts.failed, "failed"}, std::pair{counts.cancelled, "cancelled"}}) {
+    if (count > 0) tasks += fmt::format(", {} {}", count, name);
+  }
+  fact("tasks", tasks);
+  const auto chunk = integer_of(job, "chunk");
+  fact("frames", harmless(text_of(job, "frames")) + (chunk > 1 ? fmt::format(", {} a task", chunk) : ""));
+  fact("scene", harmless(text_of(job, "scene_file")));
+  fact("type", harmless(text_of(job, "type")));
+  fact("priority", fmt::format("{}", integer_of(job, "priority")));
+  fact("user", harmless(text_of(job, "user")));
+  fact("submitted", date_text(integer_of(job, "created_ms")));
+  if (integer_of(job, "finished_ms") > 0) fact("finished", date_text(integer_of(job, "finished_ms")));
+  if (number_of(job, "render_s") > 0) fact("rendering", duration_text(number_of(job, "render_s")));
+  fact("output", harmless(text_of(job, "output_dir")));
+  for (const auto& warning : array_of(job, "warnings")) {
+    if (const auto* text = warning.as_string())
+      fact("warning", styled(harmless(*text), Style::yellow, color));
+  }
+}
+
+void show_failures(Context& context, const Json& job, const Json::Array& tasks) {
+  for (const auto& task : tasks) {
+    const Json& error = member_of(task, "error");
+    context.out.line(fmt::format("{} frames {}, {} tries, last on {}: {}",
+                                 styled("failed", Style::red, context.out.color()),
+                                 harmless(text_of(task, "frames")), integer_of(task, "failures"),
+                                 harmless(text_of(task, "node")), harmless(text_of(error, "message"))));
+  }
+  const auto counts = counts_of(job);
+  if (counts.failed > static_cast<std::int64_t>(tasks.size())) {
+    context.out.line(fmt::format("and {} more", counts.failed - static_cast<std::int64_t>(tasks.size())));
+  }
+  if (!tasks.empty()) {
+    const auto number = integer_of(job, "number");
+    context.out.line(
+        fmt::format("`kiln logs {}` shows what Blender said; `kiln retry {}` tries again", number, number));
+  }
+}
+
+}  // namespace
+
+Result<Exit> list_jobs(Context& context, const std::string& state, std::uint32_t limit) {
+  const auto answer = context.client.jobs(state, limit);
+  if (!answer) return fail(answer.error());
+  if (context.json) {
+    context.print(*answer);
+    return Exit::ok;
+  }
+  std::vector<const Json*> jobs;
+  for (const auto& job : array_of(*answer, "jobs")) jobs.push_back(&job);
+  if (jobs.empty()) {
+    context.say(state.empty() ? "no jobs yet: kiln submit scene.blend" : fmt::format("no {} jobs", state));
+    return Exit::ok;
+  }
+  context.out.raw(jobs_table(jobs, context.out.width(), context.out.color(), now_ms()));
+  return Exit::ok;
+}
+
+Result<Exit> show_job(Context& context, const std::string& job_text) {
+  const auto job = find_job(context, job_text);
+  if (!job) return fail(job.error());
+  Json::Array failed;
+  if (counts_of(*job).failed > 0) {
+    const auto tasks =
+        context.client.tasks(text_of(*job, "id"), "failed", 0, context.json ? 1000 : failures_shown);
+    if (!tasks) return fail(tasks.error());
+    failed = array_of(*tasks, "tasks");
+  }
+  if (context.json) {
+    Json document = *job;
+    document.set("failed_tasks", std::move(failed));
+    context.print(document);
+    return Exit::ok;
+  }
+  show_facts(context, *job);
+  show_failures(context, *job, failed);
+  return Exit::ok;
+}
+
+Result<Exit> act_on_job(Context& context, const std::string& job_text, JobAction action) {
+  const auto job = find_job(context, job_text);
+  if (!job) return fail(job.error());
+  const auto id = text_of(*job, "id");
+  if (action == JobAction::erase) {
+    if (auto removed = context.client.remove(id); !removed) return fail(std::move(removed.error()));
+    context.say(fmt::format("deleted job {}", job_label(*job)));
+    if (context.json) context.print(Json::object({{"deleted", id}}));
+    return Exit::ok;
+  }
+  const auto changed =
+      action == JobAction::cancel ? context.client.cancel(id)
+      : action == JobAction::retry
+          ? context.client.retry(id)
+          : context.client.patch_job(id, Json::object({{"paused", action == JobAction::pause}}));
+  if (!changed) return fail(changed.error());
+  if (context.json) context.print(*changed);
+  context.say(fmt::format("job {}: {}", job_label(*changed), harmless(text_of(*changed, "state"))));
+  return Exit::ok;
+}
+
+Result<Exit> set_priority(Context& context, const std::string& job_text, int priority) {
+  const auto job = find_job(context, job_text);
+  if (!job) return fail(job.error());
+  const auto changed = context.client.patch_job(text_of(*job, "id"), Json::object({{"priority", priority}}));
+  if (!changed) return fail(changed.error());
+  if (context.json) context.print(*changed);
+  context.say(fmt::format("job {}: priority {}", job_label(*changed), integer_of(*changed, "priority")));
+  return Exit::ok;
+}
+
+}  // namespace kiln::cli

@@ -1,0 +1,418 @@
+#include "cli/app.h"
+
+#include <stdlib.h>
+
+#include <atomic>
+#include <csignal>
+
+#include "base/json.h"
+#include "check.h"
+#include "fake_controller.h"
+#include "folder.h"
+#include "payloads/http_bodies.h"
+#include "runtime/sha256.h"
+
+namespace {
+
+using kiln::Json;
+using kiln::test::FakeController;
+using kiln::test::FakeReply;
+using kiln::test::FakeRequest;
+using kiln::test::Folder;
+
+struct Ran {
+  int code = 0;
+  std::string out, err;
+};
+
+Ran kiln_runs(const std::vector<std::string>& args, const std::atomic<bool>& interrupted) {
+  char* out_text = nullptr;
+  char* err_text = nullptr;
+  std::size_t out_size = 0, err_size = 0;
+  std::FILE* out = open_memstream(&out_text, &out_size);
+  std::FILE* err = open_memstream(&err_text, &err_size);
+  Ran ran;
+  ran.code = kiln::cli::run(args, out, err, interrupted);
+  std::fclose(out);
+  std::fclose(err);
+  ran.out.assign(out_text, out_size);
+  ran.err.assign(err_text, err_size);
+  std::free(out_text);
+  std::free(err_text);
+  return ran;
+}
+
+Ran kiln_runs(const std::vector<std::string>& args) {
+  static const std::atomic<bool> never{false};
+  return kiln_runs(args, never);
+}
+
+Json job(const std::string& state, int done = 0) {
+  return Json::object(
+      {{"id", "7-abcde"},
+       {"number", 7},
+       {"name", "vase"},
+       {"type", "blender"},
+       {"state", state},
+       {"priority", 50},
+       {"user", "ana"},
+       {"frames", "1-4"},
+       {"chunk", 1},
+       {"tasks",
+        Json::object(
+            {{"queued", 4 - done}, {"running", 0}, {"done", done}, {"failed", 0}, {"cancelled", 0}})},
+       {"percent", done * 25},
+       {"message", state == "failed" ? "no camera" : ""},
+       {"created_ms", 1000},
+       {"output_dir", "/data/jobs/7/output"}});
+}
+
+std::string event(int id, const std::string& name, const Json& data) {
+  return "id: " + std::to_string(id) + "\nevent: " + name + "\ndata: " + data.dump() + "\n\n";
+}
+
+std::string snapshot(const Json& one) {
+  return event(1, "snapshot",
+               Json::object({{"farm", Json::object({{"farm", "f"}})},
+                             {"summary", Json::object({})},
+                             {"jobs", Json::Array{one}},
+                             {"nodes", Json::Array{}},
+                             {"results", Json::Array{}}}));
+}
+
+FakeReply problem(int status, const std::string& detail) {
+  return {status, Json::object({{"title", "x"}, {"status", status}, {"detail", detail}}).dump(),
+          "Content-Type: application/problem+json\r\n"};
+}
+
+// ---- exit codes
+// -----------------------------------------------------------------------------------------------
+
+void wrong_input_is_2_and_one_line() {
+  const std::vector<std::vector<std::string>> cases = {
+      {},
+      {"frob"},
+      {"--frob"},
+      {"job"},
+      {"job", "A_B"},
+      {"jobs", "--state", "asleep"},
+      {"jobs", "--limit", "0"},
+      {"submit"},
+      {"submit", "/nonexistent/s.blend"},
+      {"submit", "/tmp"},
+      {"submit", "--noop", "0"},
+      {"submit", "s.blend", "--noop", "3"},
+      {"submit", "s.blend", "--frames", "10-1"},
+      {"submit", "s.blend", "--frames", "a-b"},
+      {"submit", "s.blend", "--priority", "101"},
+      {"submit", "s.blend", "--chunk", "0"},
+      {"submit", "s.blend", "--format", "FFMPEG"},
+      {"priority", "7", "-1"},
+      {"film", "7", "film.avi"},
+      {"logs", "7", "--frame", "1", "--task", "2"},
+      {"--server", "gopher://x", "jobs"},
+  };
+  for (const auto& args : cases) {
+    const auto ran = kiln_runs(args);
+    if (ran.code != 2)
+      print_error("'%s': exit %d, %s\n", args.empty() ? "" : args.back().c_str(), ran.code, ran.err.c_str());
+    check_equal(ran.code, 2);
+    check_equal(ran.out, "");
+    check(ran.err.starts_with("kiln: "));
+    check_equal(ran.err.find('\n'), ran.err.size() - 1);
+  }
+}
+
+void no_controller_is_3() {
+  const auto ran = kiln_runs({"--server", "http://127.0.0.1:1", "jobs"});
+  check_equal(ran.code, 3);
+  check_contains(ran.err, "127.0.0.1:1");
+  check_contains(ran.err, "KILN_SERVER");
+  FakeController other([](const FakeRequest&) { return FakeReply{200, "<html>", ""}; });
+  const auto web = kiln_runs({"--server", other.url(), "jobs"});
+  check_equal(web.code, 3);
+  check_contains(web.err, "no Kiln controller");
+}
+
+void what_the_controller_says_becomes_the_exit_code() {
+  const struct {
+    int status, code;
+  } cases[] = {{400, 2}, {413, 2}, {422, 2}, {401, 5}, {403, 5}, {404, 4},
+               {409, 5}, {429, 3}, {500, 3}, {503, 3}, {507, 5}};
+  for (const auto& one : cases) {
+    FakeController controller([&](const FakeRequest&) { return problem(one.status, "because of the rain"); });
+    const auto ran = kiln_runs({"--server", controller.url(), "job", "7"});
+    check_equal(ran.code, one.code);
+    check_contains(ran.err, "because of the rain");
+    check_equal(ran.out, "");
+  }
+}
+
+void help_and_version_are_0() {
+  check_equal(kiln_runs({"--help"}).code, 0);
+  check_equal(kiln_runs({"--version"}).code, 0);
+  const auto help = kiln_runs({"submit", "--help"});
+  check_equal(help.code, 0);
+  check_contains(help.out, "--frames");
+}
+
+void waiting_ends_as_the_job_ends() {
+  const struct {
+    const char* state;
+    int code;
+  } cases[] = {{"done", 0}, {"failed", 1}, {"cancelled", 1}};
+  for (const auto& one : cases) {
+    FakeController controller([&](const FakeRequest& request) {
+      if (request.path != "/api/v1/events") return FakeReply{200, job("running").dump(), ""};
+      return FakeReply{
+          200,
+          snapshot(job("running")) + event(2, "job", job("running", 2)) + event(3, "job", job(one.state, 4)),
+          "Content-Type: text/event-stream\r\n"};
+    });
+    const auto ran = kiln_runs({"--server", controller.url(), "wait", "7"});
+    check_equal(ran.code, one.code);
+    check_contains(ran.out, one.state);
+    check_contains(ran.err, "50% 2/4 frames");
+  }
+}
+
+void a_broken_event_stream_is_taken_up_where_it_broke() {
+  std::atomic<int> streams{0};
+  FakeController controller([&](const FakeRequest& request) {
+    if (request.path != "/api/v1/events") return FakeReply{200, job("running").dump(), ""};
+    const bool is_first = streams++ == 0;
+    return FakeReply{200, is_first ? snapshot(job("running")) : event(2, "job", job("done", 4)),
+                     "Content-Type: text/event-stream\r\n"};
+  });
+  check_equal(kiln_runs({"--server", controller.url(), "wait", "7"}).code, 0);
+  check_equal(controller.requests().back().headers["last-event-id"], "1");
+}
+
+void ctrl_c_is_130_and_says_that_the_job_goes_on() {
+  std::atomic<bool> interrupted{false};
+  FakeController controller([&](const FakeRequest& request) {
+    if (request.path != "/api/v1/events") return FakeReply{200, job("running").dump(), ""};
+    interrupted = true;
+    return FakeReply{200, snapshot(job("running")), "Content-Type: text/event-stream\r\n"};
+  });
+  const auto ran = kiln_runs({"--server", controller.url(), "wait", "7"}, interrupted);
+  check_equal(ran.code, 130);
+  check_contains(ran.err, "goes on");
+}
+
+// ---- what is printed
+// --------------------------------------------------------------------------------------------
+
+void json_is_one_document() {
+  FakeController controller([](const FakeRequest& request) {
+    if (request.path.starts_with("/api/v1/nodes")) return FakeReply{200, R"({"nodes":[]})", ""};
+    if (request.path.starts_with("/api/v1/jobs?"))
+      return FakeReply{200, Json::object({{"jobs", Json::Array{job("done", 4)}}}).dump(), ""};
+    if (request.method == "DELETE") return FakeReply{204, "", ""};
+    return FakeReply{200, job("running", 1).dump(), ""};
+  });
+  const std::vector<std::vector<std::string>> cases = {{"jobs"},
+                                                       {"job", "7"},
+                                                       {"nodes"},
+                                                       {"cancel", "7"},
+                                                       {"pause", "7"},
+                                                       {"retry", "7"},
+                                                       {"delete", "7"},
+                                                       {"priority", "7", "80"},
+                                                       {"submit", "--noop", "4"}};
+  for (auto args : cases) {
+    args.insert(args.end(), {"--json", "--server", controller.url()});
+    const auto ran = kiln_runs(args);
+    check_equal(ran.code, 0);
+    check_ok(Json::parse(ran.out));
+    check_equal(ran.err, "");
+  }
+}
+
+void a_table_of_jobs_tells_the_state() {
+  FakeController controller([](const FakeRequest&) {
+    return FakeReply{200, Json::object({{"jobs", Json::Array{job("running", 1)}}}).dump(), ""};
+  });
+  const auto ran = kiln_runs({"--server", controller.url(), "jobs", "--state", "running", "--limit", "5"});
+  check_equal(ran.code, 0);
+  check_contains(ran.out, "JOB  NAME");
+  check_contains(ran.out, "  7  vase  running   25%    1/4");
+  check_equal(controller.requests().front().path, "/api/v1/jobs?state=running&limit=5");
+}
+
+// ---- files
+// ------------------------------------------------------------------------------------------------------
+
+void a_download_resumes_checks_and_keeps_what_is_here() {
+  const std::string frame = "twenty bytes of pixel", other = "another frame";
+  const auto digest = kiln::runtime::digest_of(frame);
+  std::atomic<int> sent{0};
+  FakeController controller([&](const FakeRequest& request) {
+    if (request.path == "/api/v1/jobs/7") return FakeReply{200, job("done", 4).dump(), ""};
+    if (request.path.starts_with("/api/v1/jobs/7-abcde/results")) {
+      const auto result = [](int number, const std::string& path, const std::string& bytes) {
+        return Json::object({{"frame", number},
+                             {"path", path},
+                             {"digest", kiln::runtime::digest_of(bytes)},
+                             {"size", bytes.size()}});
+      };
+      return FakeReply{200,
+                       Json::object({{"results", Json::Array{result(2, "render/b 2.png", other),
+                                                             result(1, "render/a1.png", frame)}}})
+                           .dump(),
+                       ""};
+    }
+    if (request.path == "/api/v1/jobs/7-abcde/files/render/b%202.png") return FakeReply{200, other, ""};
+    check_equal(request.path, "/api/v1/jobs/7-abcde/files/render/a1.png");
+    if (sent++ == 0) return FakeReply{200, frame, "", true};  // breaks off half way
+    check_equal(request.headers.at("range"), "bytes=10-");
+    return FakeReply{206, frame.substr(10), "Content-Range: bytes 10-20/21\r\n"};
+  });
+  Folder folder;
+  const auto target = (folder.path() / "frames").string();
+  auto ran = kiln_runs({"--server", controller.url(), "download", "7", target});
+  check_equal(ran.err, "");
+  check_equal(ran.code, 0);
+  check_equal(kiln::test::read(folder.path() / "frames/render/a1.png"), frame);
+  check_equal(kiln::test::read(folder.path() / "frames/render/b 2.png"), other);
+  check_contains(ran.out, "2 new");
+  ran = kiln_runs({"--server", controller.url(), "download", "7", target});
+  check_contains(ran.out, "0 new");
+  // A frame that was damaged since is fetched again, the other one is not asked for.
+  folder.write("frames/render/b 2.png", "ANOTHER frame");
+  ran = kiln_runs({"--server", controller.url(), "download", "7", target, "--frames", "2"});
+  check_contains(ran.out, "1 files of job 7 'vase'");
+  check_contains(ran.out, "1 new");
+  check_equal(kiln::test::read(folder.path() / "frames/render/b 2.png"), other);
+}
+
+void a_file_name_from_the_controller_stays_in_the_folder() {
+  FakeController controller([&](const FakeRequest& request) {
+    if (!request.path.starts_with("/api/v1/jobs/7-abcde/results"))
+      return FakeReply{200, job("done", 4).dump(), ""};
+    const auto result = Json::object(
+        {{"frame", 1}, {"path", "../../evil.png"}, {"digest", kiln::runtime::digest_of("x")}, {"size", 1}});
+    return FakeReply{200, Json::object({{"results", Json::Array{result}}}).dump(), ""};
+  });
+  Folder folder;
+  const auto ran =
+      kiln_runs({"--server", controller.url(), "download", "7", (folder.path() / "a/b").string()});
+  check(ran.code != 0);
+  check(!std::filesystem::exists(folder.path() / "evil.png"));
+}
+
+void a_submission_goes_once_and_carries_a_key() {
+  std::atomic<int> posts{0};
+  FakeController controller([&](const FakeRequest&) {
+    if (posts++ == 0) return problem(503, "starting");
+    return FakeReply{201, job("queued").dump(), ""};
+  });
+  const auto ran = kiln_runs({"--server", controller.url(), "submit", "--noop", "4", "--name", "plumbing",
+                              "--priority", "80", "--paused"});
+  check_equal(ran.code, 0);
+  check_contains(ran.out, "kiln resume 7");
+  const auto requests = controller.requests();
+  check_equal(requests.size(), 2U);
+  check_equal(requests[0].headers.at("idempotency-key"), requests[1].headers.at("idempotency-key"));
+  check_equal(requests[0].body, requests[1].body);
+  const auto body = kiln::payloads::decode_job_submission(requests[0].body);
+  check_ok(body);
+  check_equal(body->type, "noop");
+  check_equal(body->frames, "1-4");
+  check_equal(body->name, "plumbing");
+  check_equal(body->priority, 80);
+  check(body->paused);
+}
+
+// A .blend of the uncompressed form that holds no data: the header and the end.
+std::string tiny_blend() {
+  return "BLENDER-v304ENDB" + std::string(20, '\0');
+}
+
+void a_scene_is_sent_and_sent_on_from_where_it_broke() {
+  Folder folder;
+  const auto scene = folder.write("s.blend", tiny_blend());
+  const auto digest = kiln::runtime::digest_of(tiny_blend());
+  std::atomic<int> puts{0};
+  FakeController controller([&](const FakeRequest& request) {
+    if (request.path == "/api/v1/blobs/missing")
+      return FakeReply{200, Json::object({{"missing", Json::Array{digest}}}).dump(), ""};
+    if (request.method == "HEAD") return FakeReply{404, "", puts == 0 ? "" : "Upload-Offset: 5\r\n"};
+    if (request.method == "PUT") return puts++ == 0 ? problem(503, "restarting") : FakeReply{201, "{}", ""};
+    return FakeReply{201, job("queued").dump(), ""};
+  });
+  const auto ran =
+      kiln_runs({"--server", controller.url(), "submit", scene.string(), "--frames", "1-4", "--no-pack"});
+  check_equal(ran.err, "");
+  check_equal(ran.code, 0);
+  std::vector<FakeRequest> put;
+  for (const auto& request : controller.requests()) {
+    if (request.method == "PUT") put.push_back(request);
+  }
+  check_equal(put.size(), 2U);
+  check_equal(put[0].path, "/api/v1/blobs/" + digest);
+  check_equal(put[0].body, tiny_blend());
+  check_equal(put[1].headers.at("content-range"), "bytes 5-35/36");
+  check_equal(put[1].body, tiny_blend().substr(5));
+  const auto body = kiln::payloads::decode_job_submission(controller.requests().back().body);
+  check_ok(body);
+  check_equal(body->options.scene_file, "s.blend");
+  check_equal(body->manifest.files.front().digest, digest);
+}
+
+void without_blender_the_scene_goes_alone_and_says_so() {
+  Folder folder;
+  const auto scene = folder.write("s.blend", tiny_blend());
+  FakeController controller([&](const FakeRequest& request) {
+    if (request.path == "/api/v1/blobs/missing") return FakeReply{200, R"({"missing":[]})", ""};
+    return FakeReply{201, job("queued").dump(), ""};
+  });
+  const std::vector<std::string> common = {"--server", controller.url(), "--blender", "/nonexistent/blender",
+                                           "submit",   scene.string()};
+  const auto unknown = kiln_runs(common);
+  check_equal(unknown.code, 2);
+  check_contains(unknown.err, "--frames 1-24");
+  auto args = common;
+  args.insert(args.end(), {"--frames", "1-4"});
+  const auto ran = kiln_runs(args);
+  check_equal(ran.code, 0);
+  check_contains(ran.err, "could not be looked up");
+}
+
+void a_damaged_scene_is_named_before_anything_is_sent() {
+  Folder folder;
+  const auto scene = folder.write("s.blend", "BLENDER-v304DATA");
+  const auto ran = kiln_runs({"--server", "http://127.0.0.1:1", "submit", scene.string(), "--frames", "1"});
+  check_equal(ran.code, 2);
+  check_contains(ran.err, "s.blend");
+}
+
+}  // namespace
+
+int main() {
+  const Folder home;
+  setenv("HOME", home.path().c_str(), 1);
+  for (const char* name : {"KILN_SERVER", "KILN_BLENDER", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"})
+    unsetenv(name);
+  setenv("USER", "Ana Lima", 1);
+  return kiln::test::run(
+      "cli app",
+      {{"wrong input is 2 and one line on stderr", wrong_input_is_2_and_one_line},
+       {"no controller is 3", no_controller_is_3},
+       {"what the controller says becomes the exit code", what_the_controller_says_becomes_the_exit_code},
+       {"help and version are 0", help_and_version_are_0},
+       {"waiting ends as the job ends", waiting_ends_as_the_job_ends},
+       {"a broken event stream is taken up where it broke", a_broken_event_stream_is_taken_up_where_it_broke},
+       {"Ctrl-C is 130 and says that the job goes on", ctrl_c_is_130_and_says_that_the_job_goes_on},
+       {"--json is one document", json_is_one_document},
+       {"a table of jobs tells the state", a_table_of_jobs_tells_the_state},
+       {"a download resumes, checks and keeps what is here",
+        a_download_resumes_checks_and_keeps_what_is_here},
+       {"a file name from the controller stays in the folder",
+        a_file_name_from_the_controller_stays_in_the_folder},
+       {"a submission goes once and carries a key", a_submission_goes_once_and_carries_a_key},
+       {"a scene is sent, and sent on from where it broke", a_scene_is_sent_and_sent_on_from_where_it_broke},
+       {"without Blender the scene goes alone and says so", without_blender_the_scene_goes_alone_and_says_so},
+       {"a damaged scene is named before anything is sent",
+        a_damaged_scene_is_named_before_anything_is_sent}});
+}
