@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 
 #include "check.h"
 #include "cli/pack.h"
@@ -98,14 +99,28 @@ relative()
 bpy.ops.wm.save_mainfile()
 )python";
 
-fs::path make(const Folder& folder) {
-  const auto script = folder.write("make.py", make_scene);
-  const auto ran = kiln::runtime::run_capture(
-      {"blender", "-b", "--factory-startup", "--python-exit-code", "3", "-P", script, "--", folder.path()});
-  check_ok(ran);
-  if (!ran->status.ok()) print_error("%s\n", ran->output.c_str());
-  check(ran->status.ok());
-  return folder.path() / "project/shots/shot.blend";
+// Made and looked into once: Blender's starts are what this test costs.
+struct Shot {
+  Folder folder;
+  fs::path scene;
+  Inspection inspection;
+};
+const Shot& shot() {
+  static const auto made = [] {
+    auto shot = std::make_unique<Shot>();
+    const auto script = shot->folder.write("make.py", make_scene);
+    const auto ran = kiln::runtime::run_capture({"blender", "-b", "--factory-startup", "--python-exit-code",
+                                                 "3", "-P", script, "--", shot->folder.path()});
+    check_ok(ran);
+    if (!ran->status.ok()) print_error("%s\n", ran->output.c_str());
+    check(ran->status.ok());
+    shot->scene = shot->folder.path() / "project/shots/shot.blend";
+    auto inspection = kiln::cli::inspect("blender", shot->scene, patience);
+    check_ok(inspection);
+    shot->inspection = std::move(*inspection);
+    return shot;
+  }();
+  return *made;
 }
 
 const Reference* find(const Inspection& inspection, const std::string& path) {
@@ -122,11 +137,8 @@ std::string joined(const std::vector<std::string>& lines) {
 
 void blender_lists_all_that_a_scene_refers_to() {
   if (!has_blender()) return;
-  const Folder folder;
-  const auto scene = make(folder);
-  const auto base = folder.path().string();
-  const auto inspection = kiln::cli::inspect("blender", scene, patience);
-  check_ok(inspection);
+  const auto base = shot().folder.path().string();
+  const auto* inspection = &shot().inspection;
   check_equal(joined(inspection->problems), "");
   check_equal(inspection->frames(), "3-9x2");
   check_equal(inspection->width, 100);
@@ -170,18 +182,15 @@ void blender_lists_all_that_a_scene_refers_to() {
 // mappings.
 void a_packed_scene_finds_its_files_elsewhere() {
   if (!has_blender()) return;
-  const Folder folder, other;
-  const auto scene = make(folder);
-  const auto inspection = kiln::cli::inspect("blender", scene, patience);
-  check_ok(inspection);
-  const auto pack = kiln::cli::plan_pack(scene, inspection->references);
+  const Folder other;
+  const auto pack = kiln::cli::plan_pack(shot().scene, shot().inspection.references);
   check_ok(pack);
   for (const auto& file : pack->files) {
     fs::create_directories((other.path() / file.path).parent_path());
     fs::copy_file(file.source, other.path() / file.path);
   }
-  fs::remove_all(folder.path() / "project");
-  fs::remove_all(folder.path() / "nas");
+  fs::rename(shot().folder.path() / "project", shot().folder.path() / "gone");
+  fs::rename(shot().folder.path() / "nas", shot().folder.path() / "gone too");
   const auto moved = kiln::cli::inspect("blender", other.path() / pack->scene_file, patience);
   check_ok(moved);
   for (const auto& reference : moved->references) {

@@ -1,0 +1,65 @@
+# bash completion for kiln(1). Jobs and nodes come from the controller, which is asked for a second at most.
+
+_kiln_ask() {
+  local server=() i
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    case ${COMP_WORDS[i]} in
+      --server) server=(--server "${COMP_WORDS[i + 1]}") ;;
+    esac
+  done
+  timeout 1 kiln "${server[@]}" --json "$@" 2>/dev/null
+}
+
+# The values of a key in compact or pretty JSON of kiln's own: enough for numbers and ids.
+_kiln_values() {
+  grep -oE "\"$1\": *(\"[a-z0-9-]+\"|[0-9]+)" | sed -E 's/^[^:]*: *"?([a-z0-9-]+)"?$/\1/'
+}
+
+_kiln() {
+  local cur prev words cword
+  _init_completion || return
+  local commands="submit jobs job wait cancel pause resume retry delete priority watch logs nodes drain undrain download film"
+  local globals="--help --json --server --blender"
+  local command="" position=0 i
+  for ((i = 1; i < cword; i++)); do
+    case ${words[i]} in
+      --server | --blender | --frames | -f | --name | -n | --priority | -p | --chunk | --format | --download | -d | --noop | \
+        --state | -s | --limit | -l | --frame | --task | --fps | --folder) ((i++)) ;;
+      -*) ;;
+      *) if [[ -z $command ]]; then command=${words[i]}; else ((position++)); fi ;;
+    esac
+  done
+
+  case $prev in
+    --format) mapfile -t COMPREPLY < <(compgen -W "PNG JPEG OPEN_EXR OPEN_EXR_MULTILAYER TIFF WEBP BMP TARGA HDR DPX" -- "$cur") && return ;;
+    --state | -s) mapfile -t COMPREPLY < <(compgen -W "queued running paused done failed cancelled" -- "$cur") && return ;;
+    --download | -d | --folder) _filedir -d && return ;;
+    --blender) _filedir && return ;;
+    --server | --frames | -f | --name | -n | --priority | -p | --chunk | --noop | --limit | -l | --frame | --task | --fps) return ;;
+  esac
+
+  if [[ $cur == -* ]]; then
+    local options=$globals
+    case $command in
+      "") options+=" --version" ;;
+      submit) options+=" --frames --name --priority --chunk --format --autoexec --paused --no-pack --wait --download --noop" ;;
+      jobs) options+=" --state --limit" ;;
+      logs) options+=" --frame --task --follow" ;;
+      download) options+=" --frames" ;;
+      film) options+=" --fps --frames --folder" ;;
+    esac
+    mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
+    return
+  fi
+
+  case $command:$position in
+    :*) mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur") ;;
+    submit:0) _filedir blend ;;
+    job:0 | wait:0 | cancel:0 | pause:0 | resume:0 | retry:0 | delete:0 | priority:0 | watch:0 | logs:0 | download:0 | film:0)
+      mapfile -t COMPREPLY < <(compgen -W "$(_kiln_ask jobs --limit 100 | _kiln_values number)" -- "$cur") ;;
+    drain:0 | undrain:0)
+      mapfile -t COMPREPLY < <(compgen -W "$(_kiln_ask nodes | tr '{' '\n' | grep '"presence"' | _kiln_values id)" -- "$cur") ;;
+    download:1) _filedir -d ;;
+    film:1) _filedir mp4 ;;
+  esac
+} && complete -F _kiln kiln

@@ -1,0 +1,50 @@
+# fish completion for kiln(1). Jobs and nodes come from the controller, which is asked for a second at most.
+
+function __kiln_jobs
+    timeout 1 kiln --json jobs --limit 100 2>/dev/null | string match -rga '"number": *([0-9]+)'
+end
+
+function __kiln_nodes
+    timeout 1 kiln --json nodes 2>/dev/null | string split '{' | string match -e '"presence"' | string match -rga '"id": *"([a-z0-9-]+)"'
+end
+
+complete -c kiln -f
+complete -c kiln -s h -l help -d 'Show help'
+complete -c kiln -l json -d 'One JSON document on stdout'
+complete -c kiln -l server -x -d 'The controller'
+complete -c kiln -l blender -r -F -d 'Blender program that looks into scenes'
+complete -c kiln -n __fish_use_subcommand -l version -d 'Show the version'
+
+set -l commands submit jobs job wait cancel pause resume retry delete priority watch logs nodes drain undrain download film
+set -l descriptions 'Send a scene and have it rendered' 'List jobs, the newest first' 'Show one job' \
+    'Wait until a job has ended' 'End a job' 'Start no more of its tasks' 'Go on with a paused job' \
+    'Render again what failed' 'Remove a job and its frames' 'Change a job\'s priority' 'Watch live' \
+    'Show what the renderer said' 'List the boxes of the farm' 'Let a node finish and take nothing new' \
+    'Let a drained node work again' 'Fetch a job\'s frames' 'Make an MP4 of a job\'s frames'
+for i in (seq (count $commands))
+    complete -c kiln -n __fish_use_subcommand -a $commands[$i] -d $descriptions[$i]
+end
+
+complete -c kiln -n '__fish_seen_subcommand_from job wait cancel pause resume retry delete priority watch logs download film' -k -a '(__kiln_jobs)'
+complete -c kiln -n '__fish_seen_subcommand_from drain undrain' -a '(__kiln_nodes)'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -k -a '(__fish_complete_suffix .blend)'
+complete -c kiln -n '__fish_seen_subcommand_from submit download film' -s f -l frames -x -d 'Frames, as in 1-24'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -s n -l name -x -d 'Name of the job'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -s p -l priority -x -d '0 to 100'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l chunk -x -d 'Frames a task'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l format -x -a 'PNG JPEG OPEN_EXR OPEN_EXR_MULTILAYER TIFF WEBP BMP TARGA HDR DPX' -d 'Image format'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l autoexec -d 'Run the scene\'s own Python'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l paused -d 'Do not start yet'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l no-pack -d 'Send the scene alone'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -s w -l wait -d 'Wait for the end'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -s d -l download -x -a '(__fish_complete_directories)' -d 'Fetch the frames'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l noop -x -d 'Tasks that render nothing'
+complete -c kiln -n '__fish_seen_subcommand_from jobs' -s s -l state -x -a 'queued running paused done failed cancelled' -d 'Only these'
+complete -c kiln -n '__fish_seen_subcommand_from jobs' -s l -l limit -x -d 'At most this many'
+complete -c kiln -n '__fish_seen_subcommand_from logs' -l frame -x -d 'Of this frame'
+complete -c kiln -n '__fish_seen_subcommand_from logs' -l task -x -d 'Of this task'
+complete -c kiln -n '__fish_seen_subcommand_from logs' -l follow -d 'Wait for logs'
+complete -c kiln -n '__fish_seen_subcommand_from download' -a '(__fish_complete_directories)'
+complete -c kiln -n '__fish_seen_subcommand_from film' -l fps -x -d 'Frames a second'
+complete -c kiln -n '__fish_seen_subcommand_from film' -l folder -x -a '(__fish_complete_directories)' -d 'Where the frames are'
+complete -c kiln -n '__fish_seen_subcommand_from film' -k -a '(__fish_complete_suffix .mp4)'
