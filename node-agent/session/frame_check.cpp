@@ -320,9 +320,13 @@ Result<Picture> check_hdr(std::string_view all) {
     return fail(Code::invalid, "the HDR file has no size");
   }
   std::uint64_t at = line_end + 1;
-  const bool has_runs = in.u8(at) == 2 && in.u8(at + 1) == 2 && in.u16(at + 2) == picture.width;
-  if (!has_runs) return picture;  // rows of another kind (narrower than 8 pixels): their length is not told
+  // Blender writes runs where the format has them, and plain pixels else.
+  if (picture.width < 8 || picture.width > 0x7fff) {
+    if (!in.has(at, 4ULL * picture.width * picture.height)) return cut_off("HDR");
+    return picture;
+  }
   for (std::uint32_t row = 0; row < picture.height; ++row) {
+    if (in.u16(at) != 0x0202 || in.u16(at + 2) != picture.width) return cut_off("HDR");
     at += 4;
     for (std::uint64_t done = 0; done < 4ULL * picture.width;) {
       const auto count = in.u8(at);
@@ -335,10 +339,7 @@ Result<Picture> check_hdr(std::string_view all) {
   return picture;
 }
 
-}  // namespace
-
-Result<Picture> check_picture(std::string_view bytes, std::string_view extension) {
-  if (bytes.empty()) return fail(Code::invalid, "the file is empty");
+Result<Picture> check_known(std::string_view bytes, std::string_view extension) {
   if (bytes.starts_with("\x89PNG\r\n\x1a\n")) return check_png(bytes);
   if (bytes.starts_with("\xff\xd8\xff")) return check_jpeg(bytes);
   if (bytes.starts_with("\x76\x2f\x31\x01")) return check_exr(bytes);
@@ -350,12 +351,24 @@ Result<Picture> check_picture(std::string_view bytes, std::string_view extension
   if (bytes.starts_with("#?")) return check_hdr(bytes);
   if (extension == ".tga") return check_targa(bytes);
   // A known format's name on bytes that do not begin as it does: the beginning was never written.
-  constexpr std::array<std::string_view, 10> known{".png",  ".jpg", ".jpeg", ".exr", ".tif",
-                                                   ".tiff", ".bmp", ".webp", ".hdr", ".tga"};
+  constexpr std::array<std::string_view, 9> known{".png",  ".jpg", ".jpeg", ".exr", ".tif",
+                                                  ".tiff", ".bmp", ".webp", ".hdr"};
   if (std::find(known.begin(), known.end(), extension) != known.end()) {
     return fail(Code::invalid, fmt::format("the file does not begin as a {} file does", extension));
   }
   return Picture{};
+}
+
+}  // namespace
+
+Result<Picture> check_picture(std::string_view bytes, std::string_view extension) {
+  if (bytes.empty()) return fail(Code::invalid, "the file is empty");
+  auto picture = check_known(bytes, extension);
+  if (picture && !picture->format.empty() && (picture->width == 0 || picture->height == 0)) {
+    return fail(Code::invalid, fmt::format("the {} file is {} x {} pixels", picture->format, picture->width,
+                                           picture->height));
+  }
+  return picture;
 }
 
 Result<Picture> check_picture_file(const std::filesystem::path& path) {

@@ -120,6 +120,12 @@ def strips(scene):
     return list(getattr(editor, "strips_all", None) or getattr(editor, "sequences_all", ()))
 
 
+def strip_file(strip):
+    if strip.type == "IMAGE" and len(strip.elements):
+        return bpy.path.abspath(os.path.join(strip.directory, strip.elements[0].filename))
+    return bpy.path.abspath(strip.filepath) if strip.type == "MOVIE" else ""
+
+
 def plain_path(path):
     return re.sub(r"/+", "/", path.replace("\\", "/"))
 
@@ -179,11 +185,6 @@ class Mapper:
                     owner.reload()
 
 
-def library_of(block):
-    owner = getattr(block, "id_data", None) or block
-    return getattr(owner, "library", None)
-
-
 def exists_for(path, library):
     """Whether a file for that path is there; a pattern (UDIM tiles, <UVTILE>) counts when its folder is."""
     found = bpy.path.abspath(path, library=library)
@@ -208,6 +209,10 @@ def warn_of_missing_files(warnings):
     warnings.add_each("missing file {}: the picture lacks it",
                       [bpy.path.abspath(b.filepath, library=b.library) for b in others
                        if not exists_for(b.filepath, b.library)])
+    if bpy.context.scene.render.use_sequencer:
+        warnings.add_each("missing strip file {}: the picture lacks it",
+                          [path for strip in strips(bpy.context.scene) for path in [strip_file(strip)]
+                           if path and not strip.mute and not os.path.exists(path)])
     warnings.add_each("linked data is not in its library: {}",
                       ["%s of %s" % (block.name, block.library.filepath)
                        for name in ("objects", "collections", "meshes", "materials", "node_groups")
@@ -571,8 +576,9 @@ class Session:
             files.append({"path": os.path.relpath(path, folder), "main": True, "width": size[0], "height": size[1]})
         taken = set(expected)
         for where, _, names in sorted(os.walk(folder)):
-            files += [{"path": os.path.relpath(os.path.join(where, name), folder), "main": False, "width": 0, "height": 0}
-                      for name in sorted(names) if os.path.join(where, name) not in taken]
+            found = [os.path.join(where, name) for name in sorted(names)]
+            files += [{"path": os.path.relpath(path, folder), "main": False, "width": 0, "height": 0}
+                      for path in found if path not in taken]
         self.answers.say("rendered", frame=frame, seconds=seconds, files=files, warnings=warnings.take())
 
     @staticmethod
@@ -611,7 +617,7 @@ def render_failure(said):
         return Failed("no-camera", "Blender says: %s; add a camera and make it the scene's active one" % said)
     if "no space left" in low:
         return Failed("disk-full", "no space left for the picture on this box: %s" % said, "attempt")
-    if "out of memory" in low or "failed to allocate" in low or "out-of-memory" in low:
+    if "out of memory" in low or "failed to allocate" in low or "out of gpu" in low:
         return Failed("out-of-memory", "not enough memory for this frame on this box: %s" % said, "attempt")
     if "layers are disabled" in low or "no render layer" in low or "node tree" in low and "no composite" in low:
         return Failed("render-failed", "Blender renders nothing: %s" % said)
@@ -646,4 +652,5 @@ def main():
     os._exit(0)  # at once: Blender's own way out frees the scene piece by piece
 
 
-main()
+if __name__ == "__main__":
+    main()
