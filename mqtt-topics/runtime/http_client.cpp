@@ -183,7 +183,7 @@ struct Exchange {
   HttpResponse response;
   Sink* sink = nullptr;  // for the body of a success; nullptr: memory
   std::size_t max_body_bytes = 0;
-  const std::function<bool()>* cancelled = nullptr;
+  const HttpOptions* options = nullptr;
   int upload_fd = -1;
   std::uint64_t upload_start = 0;
   std::uint64_t upload_place = 0;
@@ -250,9 +250,10 @@ int on_seek(void* self, curl_off_t offset, int origin) {
   return CURL_SEEKFUNC_OK;
 }
 
-int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-  const auto& exchange = *static_cast<Exchange*>(self);
-  return *exchange.cancelled && (*exchange.cancelled)() ? 1 : 0;
+int on_progress(void* self, curl_off_t, curl_off_t received, curl_off_t, curl_off_t sent) {
+  const auto& options = *static_cast<Exchange*>(self)->options;
+  if (options.moved) options.moved(static_cast<std::uint64_t>(sent), static_cast<std::uint64_t>(received));
+  return options.cancelled && options.cancelled() ? 1 : 0;
 }
 
 }  // namespace
@@ -283,7 +284,7 @@ struct HttpClient::State {
                   fmt::format("'{}' is no address of a controller: http://host:8780 is expected", base_url));
     }
     exchange.max_body_bytes = options.max_body_bytes;
-    exchange.cancelled = &options.cancelled;
+    exchange.options = &options;
     CURL* curl = easy.get();
     HeaderList list;
     for (const HttpHeaders* some : {&std::as_const(options.headers), &headers}) {

@@ -37,6 +37,8 @@ struct HttpOptions {
   HttpHeaders headers;                           // sent with every request
   // Asked about once a second, and whenever bytes move; true ends the exchange.
   std::function<bool()> cancelled;
+  // Told as often: bytes of the bodies of this exchange so far. For progress bars.
+  std::function<void(std::uint64_t sent, std::uint64_t received)> moved;
 };
 
 // A status code is no error here: callers look at `status`. Errors of every call: unavailable when nothing

@@ -19,6 +19,7 @@
 #include <map>
 #include <mutex>
 #include <random>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -94,6 +95,7 @@ struct MqttClient::State {
   std::mutex mutex;
   mosquitto* handle = nullptr;  // the connection's, from connect to its end
   bool is_connected = false;
+  bool is_subscribing = false;  // the filters of then are out: later ones are sent one by one
   std::map<std::string, int> filters;
   bool is_first = true;
 
@@ -110,6 +112,7 @@ struct MqttClient::State {
 
   // Of the thread alone.
   std::vector<MqttMessage> received;
+  std::set<int> unsubscribed;  // SUBSCRIBE packets that wait for their answer
   bool connack_came = false;
   int connack_code = 0;
   std::optional<Clock::time_point> up_since;
@@ -140,8 +143,9 @@ struct MqttClient::State {
         {message->topic, std::string(static_cast<const char*>(message->payload), size), message->retain});
   }
   static void on_publish(mosquitto*, void* self, int) { static_cast<State*>(self)->one_is_out(); }
-  static void on_suback(mosquitto*, void* self, int, int count, const int* granted) {
+  static void on_suback(mosquitto*, void* self, int id, int count, const int* granted) {
     constexpr int refused = 0x80;
+    static_cast<State*>(self)->unsubscribed.erase(id);
     for (int i = 0; i < count; ++i) {
       if (granted[i] != refused) continue;
       log::error("mqtt", "broker {} refuses a subscription of {}: check its access rules",
@@ -192,6 +196,7 @@ struct MqttClient::State {
     const Handle connection = std::move(*made);
     connack_came = false;
     received.clear();
+    unsubscribed.clear();
     {
       const std::lock_guard lock(mutex);
       handle = connection.get();
@@ -203,6 +208,7 @@ struct MqttClient::State {
       const std::lock_guard lock(mutex);
       handle = nullptr;
       is_connected = false;
+      is_subscribing = false;
     }
     outgoing = 0;
     const std::lock_guard lock(flush_mutex);
@@ -269,46 +275,75 @@ struct MqttClient::State {
     return made;
   }
 
+  enum class Stage {
+    connecting,   // CONNECT is out
+    subscribing,  // the broker took us in; its answers to our subscriptions are out
+    up,
+    finishing,  // we want to leave: what was published is still on its way
+    leaving,    // DISCONNECT is queued
+  };
+
   // Reads and writes until the connection ends. libmosquitto's own loop uses select, which ends at descriptor
   // 1023; a controller with many HTTP connections has more.
   Status converse(mosquitto& connection) {
-    const auto began = Clock::now();
-    auto farewell_until = Clock::time_point::max();
-    bool is_up = false;
+    const auto connect_until = Clock::now() + connack_timeout;
+    auto leave_until = Clock::time_point::max();
+    auto stage = Stage::connecting;
+    Fd line;  // ours beside the library's, to the last byte
     for (;;) {
-      if ((stop_wish.is_set() || reconnect_wish) && farewell_until == Clock::time_point::max()) {
-        farewell_until = Clock::now() + farewell_timeout;
+      if (stage < Stage::finishing && (stop_wish.is_set() || reconnect_wish)) {
+        stage = Stage::finishing;
+        leave_until = Clock::now() + farewell_timeout;
         const std::lock_guard lock(mutex);
         is_connected = false;
+      }
+      if (stage == Stage::finishing && outgoing == 0) {
+        stage = Stage::leaving;
+        line.reset(::fcntl(mosquitto_socket(&connection), F_DUPFD_CLOEXEC, 0));
+        const std::lock_guard lock(mutex);
         mosquitto_disconnect(&connection);
       }
-      if (Clock::now() >= farewell_until) return {};
-      if (!is_up && Clock::now() - began > connack_timeout) {
-        return fail(
-            Code::unavailable,
-            fmt::format("{} takes connections but does not speak MQTT: is that the broker's port?", broker));
-      }
-      const int rc = turn(connection, farewell_until);
+      if (Clock::now() >= leave_until) return {};
+      if (stage < Stage::up && Clock::now() >= connect_until) return fail(speechless());
+
+      const int rc = turn(connection, leave_until);
       const int error = errno;
-      if (connack_came && connack_code != 0) return fail(refused());
-      const bool says_farewell = farewell_until != Clock::time_point::max();
-      if (connack_came && !is_up && !says_farewell && rc == MOSQ_ERR_SUCCESS) {
-        is_up = true;
-        up_since = Clock::now();
-        told_reason.clear();
-        greet(connection);
-      }
-      for (auto& message : std::exchange(received, {})) {
-        if (handlers.on_message) handlers.on_message(std::move(message));
-      }
-      if (farewell_until != Clock::time_point::max() &&
-          (rc != MOSQ_ERR_SUCCESS || mosquitto_socket(&connection) < 0)) {
+      if (stage >= Stage::finishing) {
+        received.clear();  // whoever stops us listens no more
+        if (rc == MOSQ_ERR_SUCCESS && mosquitto_socket(&connection) >= 0) continue;
+        if (line) hang_up(line, leave_until);
         return {};
       }
+      if (connack_came && connack_code != 0) return fail(refused());
+      if (rc == MOSQ_ERR_SUCCESS && stage == Stage::connecting && connack_came) {
+        stage = Stage::subscribing;
+        subscribe_all(connection);
+      }
+      if (rc == MOSQ_ERR_SUCCESS && stage == Stage::subscribing && unsubscribed.empty()) {
+        stage = Stage::up;
+        greet();
+      }
+      if (stage == Stage::up) {
+        for (auto& message : std::exchange(received, {})) {
+          if (handlers.on_message) handlers.on_message(std::move(message));
+        }
+      }
       if (rc != MOSQ_ERR_SUCCESS) {
-        short_lives = is_up && Clock::now() - *up_since < is_stable_after ? short_lives + 1 : 0;
+        short_lives = up_since && Clock::now() - *up_since < is_stable_after ? short_lives + 1 : 0;
         return fail(lost(rc, error));
       }
+    }
+  }
+
+  // The library closes at once. With something unread that is a reset, at which a broker may throw away our
+  // DISCONNECT and send the will: so wait for its own end of the connection.
+  static void hang_up(const Fd& line, Clock::time_point until) {
+    ::shutdown(line.get(), SHUT_WR);
+    std::array<char, 4096> rest{};
+    for (;;) {
+      const auto left = std::chrono::ceil<Milliseconds>(until - Clock::now());
+      if (left <= 0ms || !wait_readable(line.get(), left)) return;
+      if (::recv(line.get(), rest.data(), rest.size(), MSG_DONTWAIT) <= 0) return;
     }
   }
 
@@ -340,16 +375,31 @@ struct MqttClient::State {
     return mosquitto_loop_misc(&connection);
   }
 
-  void greet(mosquitto& connection) {
+  void subscribe_all(mosquitto& connection) {
+    const std::lock_guard lock(mutex);
+    for (const auto& [filter, qos] : filters) {
+      int id = 0;
+      if (mosquitto_subscribe(&connection, &id, filter.c_str(), qos) == MOSQ_ERR_SUCCESS)
+        unsubscribed.insert(id);
+    }
+    is_subscribing = true;
+  }
+
+  void greet() {
+    up_since = Clock::now();
+    told_reason.clear();
     bool first = false;
     {
       const std::lock_guard lock(mutex);
       is_connected = true;
       first = std::exchange(is_first, false);
-      for (const auto& [filter, qos] : filters)
-        mosquitto_subscribe(&connection, nullptr, filter.c_str(), qos);
     }
     if (handlers.on_connect) handlers.on_connect(first);
+  }
+
+  Error speechless() const {
+    return {Code::unavailable,
+            fmt::format("{} takes connections but does not speak MQTT: is that the broker's port?", broker)};
   }
 
   Error refused() const {
@@ -404,7 +454,7 @@ MqttClient::~MqttClient() {
 void MqttClient::subscribe(const std::string& filter, int qos) {
   const std::lock_guard lock(state_->mutex);
   state_->filters[filter] = qos;
-  if (!state_->is_connected) return;
+  if (!state_->is_subscribing) return;
   mosquitto_subscribe(state_->handle, nullptr, filter.c_str(), qos);
   state_->wake.set();
 }

@@ -49,7 +49,7 @@ struct MqttMessage {
 struct MqttHandlers {
   // Before each connection: its last will. A node raises its sid here.
   std::function<std::optional<MqttWill>()> before_connect;
-  // Connected and subscribed. `is_first` is false at every reconnect.
+  // Connected, and subscribed: the broker has said so. `is_first` is false at every reconnect.
   std::function<void(bool is_first)> on_connect;
   std::function<void(MqttMessage)> on_message;
   // A connection was lost, or could not be made: one sentence that says why and what to do. Called once an
@@ -60,7 +60,7 @@ struct MqttHandlers {
 class MqttClient {
  public:
   MqttClient(MqttConfig config, MqttHandlers handlers);
-  ~MqttClient();  // stops at once
+  ~MqttClient();  // stops
   MqttClient(const MqttClient&) = delete;
   MqttClient& operator=(const MqttClient&) = delete;
 
@@ -80,7 +80,8 @@ class MqttClient {
   [[nodiscard]] bool flush(std::chrono::milliseconds timeout);
   // Ends this connection in good order and makes the next one: for a will that changed.
   void reconnect();
-  // Takes leave of the broker (so that the will is not sent) and ends the thread. Not from a handler.
+  // Takes leave of the broker (so that the will is not sent) and ends the thread; waits at most a second for
+  // what was published before. Not from a handler.
   void stop();
 
  private:
