@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <optional>
@@ -63,42 +64,45 @@ struct TelemetryTaken {
 };
 using Item = std::variant<planner::Fact, FromBroker, FarmFound, TelemetryTaken>;
 
-// Frames and reports become safe on disk here, one after the other, away from the owner's thread.
+// Frames and reports become safe on disk here, away from the owner's thread. Several at a time: what they
+// wait for is mostly the disk's sync, which many share at the price of one.
 class Journal {
  public:
   Journal(transfer::Delivery& delivery, std::filesystem::path data,
           std::function<void(planner::AttemptEnded)> on_ended)
       : delivery_(delivery), data_(std::move(data)), on_ended_(std::move(on_ended)) {
-    thread_ = std::thread([this] { run(); });
+    for (auto& lane : lanes_) lane.thread = std::thread([this, &lane] { run(lane.queue); });
   }
   // What was handed over is still journalled.
   ~Journal() {
-    queue_.close();
-    thread_.join();
+    for (auto& lane : lanes_) lane.queue.close();
+    for (auto& lane : lanes_) lane.thread.join();
   }
 
+  // From any thread, never waits. There is always room: no more attempts are held than a queue takes.
   void put(session::Outcome outcome) {
-    // At most one outcome a slot is under way, so there is room unless we are ending.
-    if (!queue_.push(std::move(outcome))) log::error("agent", "an attempt ended while the agent was leaving");
+    const bool is_taken = lanes_.at(next_++ % lanes_.size()).queue.push(std::move(outcome));
+    KILN_ASSERT(is_taken);
   }
 
  private:
-  void run() {
+  struct Lane {
+    runtime::Queue<session::Outcome> queue{2 * payloads::max_tasks_listed};
+    std::thread thread;
+  };
+
+  void run(runtime::Queue<session::Outcome>& queue) {
     while (true) {
-      auto outcomes = queue_.pop_all(-1ms);
-      if (outcomes.empty() && queue_.is_closed()) return;
+      const auto outcomes = queue.pop_all(-1ms);
+      if (outcomes.empty() && queue.is_closed()) return;
       for (const auto& outcome : outcomes) on_ended_(store(outcome));
     }
   }
 
   planner::AttemptEnded store(const session::Outcome& outcome) {
     planner::AttemptEnded ended{outcome.task, outcome.attempt, planner::Ending::journalled, std::nullopt};
-    if (outcome.cancelled) {
-      ended.ending = planner::Ending::cancelled;
-      return ended;
-    }
-    if (!outcome.report.ok) ended.failure = outcome.report.failure;
-    auto stored = delivery_.put(outcome.task, outcome.attempt, outcome.report, outcome.folder, outcome.log);
+    const auto stored =
+        delivery_.put(outcome.task, outcome.attempt, outcome.report, outcome.folder, outcome.log);
     if (stored) return ended;
 
     // The frames are given up for the room they take, so that at least the reason gets through.
@@ -108,18 +112,20 @@ class Journal {
     report.node = outcome.report.node;
     report.failure.code = stored.error().code == Code::full ? "disk-full" : "disk-error";
     report.failure.message =
-        fmt::format("the finished frames could not be kept: {}; look after the disk of {} on this box",
+        fmt::format("the finished frames could not be kept: {}; look after the disk of {}",
                     stored.error().message, data_.string());
+    if (!delivery_.put(outcome.task, outcome.attempt, report, {}, {})) {
+      ended.ending = planner::Ending::lost;
+    }
     ended.failure = report.failure;
-    if (!delivery_.put(outcome.task, outcome.attempt, report, {}, {})) ended.ending = planner::Ending::lost;
     return ended;
   }
 
   transfer::Delivery& delivery_;
   const std::filesystem::path data_;
   const std::function<void(planner::AttemptEnded)> on_ended_;
-  runtime::Queue<session::Outcome> queue_{4 * payloads::max_slots};
-  std::thread thread_;
+  std::atomic<std::size_t> next_ = 0;
+  std::array<Lane, 4> lanes_;
 };
 
 // Calls it at once and then every `period`, on a thread of its own.
@@ -236,6 +242,11 @@ struct Agent::Parts {
       post_if_room(planner::ProgressMade{at.task, at.attempt, at.phase, at.frame, at.percent, at.eta_s});
     };
     session.on_outcome = [this](session::Outcome outcome) {
+      planner::AttemptEnded ended{outcome.task, outcome.attempt, planner::Ending::cancelled, std::nullopt};
+      if (outcome.cancelled) return post(std::move(ended));
+      ended.ending = planner::Ending::rendered;
+      if (!outcome.report.ok) ended.failure = outcome.report.failure;
+      post(std::move(ended));
       outcome.report.node = node_;
       journal_.put(std::move(outcome));
     };
@@ -290,6 +301,7 @@ struct Agent::Parts {
       away_since_ms_.reset();
       host_due_ms_ = 0;
       log::info("agent", "connected to the broker at {}", broker_->str());
+      delivery_.poke();
     } else if (std::holds_alternative<planner::BrokerLost>(item.fact)) {
       connected_ = false;
       if (!away_since_ms_) away_since_ms_ = now_.mono_ms;
@@ -345,6 +357,7 @@ struct Agent::Parts {
     controller_online_ = status.online;
     if (status.online) {
       log::info("agent", "the controller is online: version {}, epoch {}", status.version, status.epoch);
+      delivery_.poke();
     } else {
       log::warn("agent", "the controller is offline; this box goes on with what it has");
     }

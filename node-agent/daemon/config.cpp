@@ -269,7 +269,9 @@ Result<Config> read_command_line(int argc, const char* const* argv) {
     if (!done) return fail(std::move(done.error()).with(flag));
     return {};
   };
-  const auto absolute = [](const std::string& value) { return value.empty() ? value : fs::absolute(value).string(); };
+  const auto absolute = [](const std::string& value) {
+    return value.empty() ? value : fs::absolute(value).string();
+  };
   for (auto done :
        {apply("--controller", [&](const auto& value) { return set_controller(config, value); }),
         apply("--mqtt", [&](const auto& value) { return set_mqtt(config, value); }),

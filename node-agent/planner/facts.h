@@ -54,9 +54,11 @@ struct ProgressMade {
   double percent = 0;
   std::optional<double> eta_s;
 };
-// How an attempt left its slot.
+// How an attempt ended on this box.
 enum class Ending : std::uint8_t {
-  journalled,  // its report, good or bad, is safe on disk and on its way
+  rendered,    // the slot is free; its report, good or bad, is being written to disk: journalled or lost
+               // follows
+  journalled,  // its report is safe on disk and on its way
   lost,        // it ended, but its report could not be stored: `failure` says why
   cancelled,   // killed: nothing to report
 };

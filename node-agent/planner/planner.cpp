@@ -29,22 +29,6 @@ std::string name(const TaskId& task, std::uint32_t attempt) {
 
 }  // namespace
 
-std::string_view to_string(Stage stage) {
-  switch (stage) {
-    case Stage::none:
-      return "none";
-    case Stage::queued:
-      return "queued";
-    case Stage::running:
-      return "running";
-    case Stage::cancelling:
-      return "cancelling";
-    case Stage::delivering:
-      return "delivering";
-  }
-  return "?";
-}
-
 // One step: the state it works on, the moment, and the effects so far.
 class Step {
  public:
@@ -160,7 +144,12 @@ class Step {
     if (fact.failure) event(fact.failure->code, fact.failure->message, fact.task);
     auto* held = find(fact.task, fact.attempt);
     if (held == nullptr) return;
+    const bool is_done = fact.ending == Ending::rendered || fact.ending == Ending::journalled;
+    if (is_done && !fact.failure && on_slot(held->stage)) held->shown.percent = 100;
     switch (fact.ending) {
+      case Ending::rendered:
+        advance(*held, On::rendered);
+        break;
       case Ending::journalled:
         advance(*held, On::journalled);
         break;
@@ -373,7 +362,8 @@ class Step {
   void advance(Held& held, On on, Ended ended = {}) {
     const Arrow* arrow = find_arrow(held.stage, on);
     if (arrow == nullptr) return;
-    changed_ = true;
+    if (held.stage != Stage::journalling || arrow->to != Stage::delivering)
+      changed_ = true;  // one on the wire
     if (on_slot(held.stage) && !on_slot(arrow->to)) {
       s_.slots_.at(static_cast<std::size_t>(held.shown.slot)).reset();
       held.shown.slot = -1;
@@ -396,7 +386,7 @@ class Step {
         remember(held.id.task, std::move(ended));
         break;
     }
-    if (arrow->to == Stage::delivering) {
+    if (arrow->to == Stage::journalling || arrow->to == Stage::delivering) {
       held.shown.phase = payloads::TaskPhase::delivering;
       held.shown.eta_s.reset();
       held.run = {};
@@ -492,7 +482,8 @@ class Step {
     if (s_.exited_) return;
     s_.exited_ = true;
     // What dies with us is no longer held, so that the controller need not wait to give it to another.
-    std::erase_if(s_.held_, [](const Held& held) { return held.stage != Stage::delivering; });
+    std::erase_if(s_.held_,
+                  [](const Held& held) { return on_slot(held.stage) || held.stage == Stage::queued; });
     if (s_.connected_) {
       publish_tasks();
       publish_status();

@@ -9,7 +9,6 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -46,20 +45,13 @@ struct Attempt {
 };
 
 // Where a held attempt stands. `none`: not held.
-enum class Stage : std::uint8_t { none, queued, running, cancelling, delivering };
+enum class Stage : std::uint8_t { none, queued, running, cancelling, journalling, delivering };
 // What can happen to it.
+// clang-format off
 enum class On : std::uint8_t {
-  run,
-  slot_free,
-  cancel,
-  newer,
-  drain,
-  stop,
-  journalled,
-  lost,
-  cancelled,
-  verdict
+  run, slot_free, cancel, newer, drain, stop, rendered, journalled, lost, cancelled, verdict,
 };
+// clang-format on
 // What is done about it.
 enum class Act : std::uint8_t {
   none,
@@ -77,29 +69,33 @@ struct Arrow {
 // The life of an attempt. A pair that is not here changes nothing.
 // clang-format off
 inline constexpr std::array attempt_arrows = {
-    //    from               on               to                  act
-    Arrow{Stage::none,       On::run,         Stage::queued,      Act::none},
-    Arrow{Stage::queued,     On::slot_free,   Stage::running,     Act::start},
-    Arrow{Stage::queued,     On::cancel,      Stage::none,        Act::remember},
-    Arrow{Stage::queued,     On::newer,       Stage::none,        Act::remember},
-    Arrow{Stage::queued,     On::drain,       Stage::none,        Act::forget},
-    Arrow{Stage::queued,     On::stop,        Stage::none,        Act::forget},
-    Arrow{Stage::running,    On::cancel,      Stage::cancelling,  Act::kill},
-    Arrow{Stage::running,    On::newer,       Stage::cancelling,  Act::kill},
-    Arrow{Stage::running,    On::stop,        Stage::cancelling,  Act::kill},
-    Arrow{Stage::running,    On::journalled,  Stage::delivering,  Act::none},
-    Arrow{Stage::running,    On::lost,        Stage::none,        Act::remember},
-    Arrow{Stage::running,    On::cancelled,   Stage::none,        Act::forget},
-    Arrow{Stage::cancelling, On::journalled,  Stage::delivering,  Act::none},
-    Arrow{Stage::cancelling, On::lost,        Stage::none,        Act::remember},
-    Arrow{Stage::cancelling, On::cancelled,   Stage::none,        Act::remember},
-    Arrow{Stage::delivering, On::verdict,     Stage::none,        Act::remember},
+    //    from                 on               to                   act
+    Arrow{Stage::none,         On::run,         Stage::queued,       Act::none},
+    Arrow{Stage::queued,       On::slot_free,   Stage::running,      Act::start},
+    Arrow{Stage::queued,       On::cancel,      Stage::none,         Act::remember},
+    Arrow{Stage::queued,       On::newer,       Stage::none,         Act::remember},
+    Arrow{Stage::queued,       On::drain,       Stage::none,         Act::forget},
+    Arrow{Stage::queued,       On::stop,        Stage::none,         Act::forget},
+    Arrow{Stage::running,      On::cancel,      Stage::cancelling,   Act::kill},
+    Arrow{Stage::running,      On::newer,       Stage::cancelling,   Act::kill},
+    Arrow{Stage::running,      On::stop,        Stage::cancelling,   Act::kill},
+    Arrow{Stage::running,      On::rendered,    Stage::journalling,  Act::none},
+    Arrow{Stage::running,      On::journalled,  Stage::delivering,   Act::none},
+    Arrow{Stage::running,      On::lost,        Stage::none,         Act::remember},
+    Arrow{Stage::running,      On::cancelled,   Stage::none,         Act::forget},
+    Arrow{Stage::cancelling,   On::rendered,    Stage::journalling,  Act::none},
+    Arrow{Stage::cancelling,   On::journalled,  Stage::delivering,   Act::none},
+    Arrow{Stage::cancelling,   On::lost,        Stage::none,         Act::remember},
+    Arrow{Stage::cancelling,   On::cancelled,   Stage::none,         Act::remember},
+    Arrow{Stage::journalling,  On::journalled,  Stage::delivering,   Act::none},
+    Arrow{Stage::journalling,  On::lost,        Stage::none,         Act::remember},
+    Arrow{Stage::delivering,   On::verdict,     Stage::none,         Act::remember},
     // The delivery thread may be faster than whoever says that the attempt was journalled.
-    Arrow{Stage::running,    On::verdict,     Stage::none,        Act::remember},
-    Arrow{Stage::cancelling, On::verdict,     Stage::none,        Act::remember},
+    Arrow{Stage::journalling,  On::verdict,     Stage::none,         Act::remember},
+    Arrow{Stage::running,      On::verdict,     Stage::none,         Act::remember},
+    Arrow{Stage::cancelling,   On::verdict,     Stage::none,         Act::remember},
 };
 // clang-format on
-std::string_view to_string(Stage stage);
 
 // One attempt that the node holds.
 struct Held {

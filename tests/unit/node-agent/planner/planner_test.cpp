@@ -174,6 +174,32 @@ void the_next_queued_task_starts_in_the_step_that_frees_the_slot() {
              });
 }
 
+void a_slot_does_not_wait_for_the_journal() {
+  const auto queue_two = [](Node& node) {
+    node.feed(run("c1", "1-aaaaa-0"));
+    node.feed(run("c2", "1-aaaaa-1"));
+    check_equal(node.lines(ended("1-aaaaa-0", Ending::rendered)),
+                "start 1-aaaaa-1#1 @0; tasks 1-aaaaa-0#1:delivering@-1 1-aaaaa-1#1:fetching@0");
+    check_equal(node.state.held().front().shown.percent, 100.0);
+  };
+  auto node = Node::online();
+  queue_two(node);
+  play(node,
+       {
+           {cancel("c3", "1-aaaaa-0"), "ack c3 ok; tasks 1-aaaaa-0#1:delivering@-1 1-aaaaa-1#1:fetching@0"},
+           {ended("1-aaaaa-0", Ending::journalled), ""},  // the same on the wire
+           {delivered("1-aaaaa-0"), "tasks 1-aaaaa-1#1:fetching@0"},
+       });
+  auto lost = Node::online();
+  queue_two(lost);
+  check_equal(lost.lines(ended("1-aaaaa-0", Ending::lost)), "event disk-full; tasks 1-aaaaa-1#1:fetching@0");
+  auto stopped = Node::online();
+  queue_two(stopped);
+  stopped.feed(StopAsked{});
+  // What is being written is kept in the last inventory: it will be delivered after the restart.
+  check_contains(stopped.lines(StopAsked{}), "tasks 1-aaaaa-0#1:delivering@-1; status offline");
+}
+
 void a_cancelled_slot_is_free_only_when_the_runner_says_so() {
   auto node = Node::online();
   play(node,
@@ -199,14 +225,19 @@ void the_table_holds_the_whole_life_of_an_attempt() {
       {{Stage::running, On::cancel}, Stage::cancelling},
       {{Stage::running, On::newer}, Stage::cancelling},
       {{Stage::running, On::stop}, Stage::cancelling},
+      {{Stage::running, On::rendered}, Stage::journalling},
       {{Stage::running, On::journalled}, Stage::delivering},
       {{Stage::running, On::lost}, Stage::none},
       {{Stage::running, On::cancelled}, Stage::none},
       {{Stage::running, On::verdict}, Stage::none},
+      {{Stage::cancelling, On::rendered}, Stage::journalling},
       {{Stage::cancelling, On::journalled}, Stage::delivering},
       {{Stage::cancelling, On::lost}, Stage::none},
       {{Stage::cancelling, On::cancelled}, Stage::none},
       {{Stage::cancelling, On::verdict}, Stage::none},
+      {{Stage::journalling, On::journalled}, Stage::delivering},
+      {{Stage::journalling, On::lost}, Stage::none},
+      {{Stage::journalling, On::verdict}, Stage::none},
       {{Stage::delivering, On::verdict}, Stage::none},
   };
   std::map<std::pair<Stage, On>, Stage> have;
@@ -754,6 +785,7 @@ int main() {
       {{"a task runs, is delivered and forgotten", a_task_runs_is_delivered_and_forgotten},
        {"the next queued task starts in the step that frees the slot",
         the_next_queued_task_starts_in_the_step_that_frees_the_slot},
+       {"a slot does not wait for the journal", a_slot_does_not_wait_for_the_journal},
        {"a cancelled slot is free only when the runner says so",
         a_cancelled_slot_is_free_only_when_the_runner_says_so},
        {"the table holds the whole life of an attempt", the_table_holds_the_whole_life_of_an_attempt},
