@@ -10,8 +10,7 @@
 
 namespace kiln::controller {
 
-// ---- DatabaseReader
-// -------------------------------------------------------------------------------------------
+// ---- DatabaseReader ----
 
 Result<std::vector<scheduler::JobRow>> DatabaseReader::jobs(const api::JobQuery& query) {
   return reader_.jobs({query.state, query.user, query.limit, query.before});
@@ -36,19 +35,14 @@ Result<scheduler::NodeRow> DatabaseReader::node(const NodeId& id) {
   return reader_.node(id);
 }
 
-// ---- DiskStorage
-// ----------------------------------------------------------------------------------------------
+// ---- DiskStorage ----
 
 namespace {
-
-std::string_view text_of(std::span<const char> bytes) {
-  return {bytes.data(), bytes.size()};
-}
 
 // The size and time name a version well enough for a file that is replaced whole, never changed in place.
 api::Stored stored(files::OpenFile file) {
   api::Stored out;
-  out.version = fmt::format("{:x}-{:x}", file.modified_s, file.size);
+  out.version = fmt::format("{:x}-{:x}", file.modified_ns, file.size);
   out.file = {std::move(file.fd), file.size};
   return out;
 }
@@ -58,7 +52,7 @@ template <class Inner>
 class UploadOf final : public api::Upload {
  public:
   explicit UploadOf(Inner inner) : inner_(std::move(inner)) {}
-  Status write(std::span<const char> bytes) override { return inner_.write(text_of(bytes)); }
+  Status write(std::string_view bytes) override { return inner_.write(bytes); }
   Status finish() override { return inner_.finish(); }
 
  private:
@@ -127,10 +121,7 @@ Result<std::unique_ptr<api::Upload>> DiskStorage::put_result(const TaskId& task,
 
 bool DiskStorage::has_result(const TaskId& task, std::uint32_t attempt, const std::string& path,
                              const std::string& digest) {
-  payloads::ResultFile file;
-  file.path = path;
-  file.digest = digest;
-  return results_.undelivered(task, attempt, {file}).empty();
+  return results_.has(task, attempt, path, digest);
 }
 
 Result<std::unique_ptr<api::Upload>> DiskStorage::put_log(const TaskId& task, std::uint32_t attempt,
@@ -142,8 +133,7 @@ Result<std::unique_ptr<api::Upload>> DiskStorage::put_log(const TaskId& task, st
 }
 
 Result<api::Stored> DiskStorage::open_log(const TaskId& task, std::uint32_t attempt) {
-  const auto path = layout_.log(task, attempt);
-  auto file = files::open_below(path.parent_path(), path.filename().string());
+  auto file = results_.open_log(task, attempt);
   if (!file) return fail(std::move(file.error()));
   return stored(std::move(*file));
 }
@@ -176,8 +166,7 @@ Result<api::Archive> DiskStorage::archive(const JobId& job) {
                       }};
 }
 
-// ---- PageAssets
-// -----------------------------------------------------------------------------------------------
+// ---- PageAssets ----
 
 std::optional<api::Asset> PageAssets::find(std::string_view path) const {
   const auto& all = web::assets();

@@ -110,7 +110,7 @@ std::string broker_configuration(const BrokerConfig& config, const std::string& 
       // Nothing on the broker is the truth: what is retained is said again by its owner at every reconnect.
       "persistence false\n"
       // protocol.md: 16 KiB a message, and the topic.
-      "message_size_limit 20480\n"
+      "max_packet_size 24576\n"
       // A subscriber that stands still is not served from memory without end.
       "max_queued_messages 10000\n"
       "max_queued_bytes 67108864\n"

@@ -44,13 +44,16 @@ std::vector<Effect> Turn::run(const Event& event) {
     effects_.emplace_back(SaveNode{node.row});
     effects_.emplace_back(NodeChanged{node.row});
   }
+  // Jobs first: the store ties tasks, attempts and results to theirs, and a new one is saved in this very turn.
+  std::vector<Effect> ordered;
   for (const auto number : jobs_) {
     const auto job = data_.jobs.find(number);
     if (job == data_.jobs.end()) continue;  // erased in this turn
-    effects_.emplace_back(SaveJob{job->second.row});
+    ordered.emplace_back(SaveJob{job->second.row});
     effects_.emplace_back(JobChanged{job->second.row});
   }
-  return std::move(effects_);
+  ordered.insert(ordered.end(), std::make_move_iterator(effects_.begin()), std::make_move_iterator(effects_.end()));
+  return ordered;
 }
 
 void Turn::answer(RequestId request, Result<AnswerValue> value) {
