@@ -79,9 +79,9 @@ runtime::HttpOptions Client::options(std::chrono::seconds stall_time) {
   options.stall = stall_time;
   options.max_body_bytes = max_answer_bytes;
   options.headers = {{"X-Kiln-User", user_}};
-  options.cancelled = [this] {
-    if (moving_) moving_();
-    return interrupted_.load();
+  options.cancelled = [this] { return interrupted_.load(); };
+  options.moved = [this](std::uint64_t sent, std::uint64_t received) {
+    if (moving_) moving_(sent, received);
   };
   return options;
 }

@@ -57,8 +57,11 @@ class Client {
   // Server-sent events until on_event returns false (ok), the server ends it (unavailable) or a failure.
   Status events(const std::string& last_id, const std::function<bool(const runtime::ServerEvent&)>& on_event);
 
-  // Called while the bytes of put_blob and get_file move.
-  void on_moving(std::function<void()> moving) { moving_ = std::move(moving); }
+  // Called about once a second during a call, and as bytes move: how many of the call's body were sent and
+  // received.
+  void on_moving(std::function<void(std::uint64_t sent, std::uint64_t received)> moving) {
+    moving_ = std::move(moving);
+  }
   [[nodiscard]] bool interrupted() const { return interrupted_.load(); }
   [[nodiscard]] const std::string& url() const { return url_; }
 
@@ -71,7 +74,7 @@ class Client {
 
   std::string url_;
   const std::atomic<bool>& interrupted_;
-  std::function<void()> moving_;
+  std::function<void(std::uint64_t, std::uint64_t)> moving_;
   std::string user_;
   runtime::HttpClient http_;
 };

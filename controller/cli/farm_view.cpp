@@ -213,12 +213,13 @@ Progress FarmView::progress(const Json& job) const {
 
 std::string FarmView::screen(int width, int height, bool color, std::int64_t now) const {
   const auto name = text_of(farm_, "farm");
-  std::string out = fmt::format("{}  {} of {} slots busy on {} nodes  {} tasks waiting  {}\n",
+  std::string out = fmt::format("{}  {} of {} slots busy on {} nodes  {} tasks waiting  {}",
                                 styled(name.empty() ? "farm" : harmless(name), Style::bold, color),
                                 integer_of(summary_, "slots_busy"), integer_of(summary_, "slots"),
                                 integer_of(summary_, "nodes_online"), integer_of(summary_, "tasks_queued"),
                                 styled(clock_text(now), Style::dim, color));
-  for (const auto& alarm : alarms_) out += styled("alarm: " + alarm, Style::red, color) + "\n";
+  out = fit(out, width) + "\n";
+  for (const auto& alarm : alarms_) out += fit(styled("alarm: " + alarm, Style::red, color), width) + "\n";
 
   std::vector<const Json*> running, over, nodes;
   for (const auto& [number, job] : jobs_) (is_over(job) ? over : running).push_back(&job);

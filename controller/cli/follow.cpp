@@ -65,7 +65,7 @@ Status follow(Context& context, FarmView& view, const OnEvent& on_event, const s
   std::string last_id;
   std::optional<Clock::time_point> lost;
   int pause_ms = first_pause_ms;
-  context.client.on_moving(tick);
+  if (tick) context.client.on_moving([&](std::uint64_t, std::uint64_t) { tick(); });
   Status ended;
   for (bool goes_on = true; goes_on;) {
     ended = context.client.events(last_id, [&](const runtime::ServerEvent& event) {

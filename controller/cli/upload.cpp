@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -17,17 +19,30 @@ namespace {
 
 constexpr int tries = 6;
 
-void show(Context& context, std::string label, std::uint64_t done, std::uint64_t all, std::string facts) {
-  const Progress progress{
-      std::move(label),
-      100.0 * static_cast<double>(done) / static_cast<double>(std::max<std::uint64_t>(1, all)),
-      std::move(facts),
-      {}};
-  context.err.status(progress_line(progress, context.err.width() - 1, true));
-}
+// Draws no more often than an eye follows.
+class Bar {
+ public:
+  explicit Bar(Context& context) : context_(context) {}
+  ~Bar() { context_.err.end_status(false); }
+  Bar(const Bar&) = delete;
+  Bar& operator=(const Bar&) = delete;
+  void show(const char* label, std::uint64_t done, std::uint64_t all,
+            const std::function<std::string()>& facts) {
+    const auto now = std::chrono::steady_clock::now();
+    if (!context_.err.is_tty() || now - drawn_ < std::chrono::milliseconds(100)) return;
+    drawn_ = now;
+    const double share = static_cast<double>(done) / static_cast<double>(std::max<std::uint64_t>(1, all));
+    context_.err.status(progress_line({label, 100 * share, facts(), {}}, context_.err.width() - 1, true));
+  }
+
+ private:
+  Context& context_;
+  std::chrono::steady_clock::time_point drawn_;
+};
 
 // One content, from wherever the controller's copy of it ends.
-Status send_one(Context& context, const std::string& digest, const fs::path& file, std::uint64_t size) {
+Status send_one(Context& context, const std::string& digest, const fs::path& file, std::uint64_t size,
+                const std::function<void(std::uint64_t)>& draw) {
   for (int i = 1;; ++i) {
     Status sent;
     if (auto offset = context.client.blob_offset(digest, size); !offset) {
@@ -35,7 +50,10 @@ Status send_one(Context& context, const std::string& digest, const fs::path& fil
     } else if (*offset == size && size > 0) {
       return {};
     } else {
-      sent = context.client.put_blob(digest, file, *offset);
+      const std::uint64_t from = *offset;
+      context.client.on_moving([&](std::uint64_t moved, std::uint64_t) { draw(from + moved); });
+      sent = context.client.put_blob(digest, file, from);
+      context.client.on_moving({});
     }
     if (sent) return sent;
     if (sent.error().code == Code::invalid) {
@@ -59,13 +77,13 @@ Result<payloads::Manifest> make_manifest(Context& context, const Pack& pack) {
     if (!error) all += size;
   }
   DigestCache digests(context.cache / "digests");
+  Bar bar(context);
   payloads::Manifest manifest;
   manifest.mappings = pack.mappings;
   for (const auto& file : pack.files) {
-    show(context, "reading", done, all, bytes_text(done));
+    bar.show("reading", done, all, [&] { return bytes_text(done); });
     auto digest = digests.digest(file.source, [&] { return context.client.interrupted(); });
     if (!digest) {
-      context.err.end_status(false);
       // A file of this machine that is gone is bad input, not something the controller does not know.
       if (digest.error().code == Code::not_found) digest.error().code = Code::invalid;
       return fail(std::move(digest.error()));
@@ -73,7 +91,6 @@ Result<payloads::Manifest> make_manifest(Context& context, const Pack& pack) {
     done += digest->size;
     manifest.files.push_back({file.path, std::move(digest->digest), digest->size});
   }
-  context.err.end_status(false);
   (void)digests.save();  // a cache that cannot be kept costs time, nothing else
   return manifest;
 }
@@ -95,24 +112,22 @@ Result<Uploaded> upload(Context& context, const Pack& pack, const payloads::Mani
       return fail(Code::internal, "the controller asks for a file that was not offered");
     all += manifest.files[found->second].size;
   }
+  Bar bar(context);
   for (const auto& digest : *missing) {
     const std::size_t index = first[digest];
     const auto& file = manifest.files[index];
     const auto draw = [&](std::uint64_t sent) {
-      show(context, "sending", uploaded.bytes + sent, all,
-           fmt::format("{}/{} files  {} of {}", uploaded.files, missing->size(),
-                       bytes_text(uploaded.bytes + sent), bytes_text(all)));
+      bar.show("sending", uploaded.bytes + sent, all, [&] {
+        return fmt::format("{}/{} files  {} of {}", uploaded.files, missing->size(),
+                           bytes_text(uploaded.bytes + sent), bytes_text(all));
+      });
     };
     draw(0);
-    auto sent = send_one(context, digest, pack.files[index].source, file.size);
-    if (!sent) {
-      context.err.end_status(false);
-      return fail(std::move(sent.error()));
-    }
+    auto sent = send_one(context, digest, pack.files[index].source, file.size, draw);
+    if (!sent) return fail(std::move(sent.error()));
     ++uploaded.files;
     uploaded.bytes += file.size;
   }
-  context.err.end_status(false);
   return uploaded;
 }
 
