@@ -13,7 +13,7 @@
 namespace kiln::files {
 namespace {
 
-constexpr std::size_t read_bytes = 256 * 1024;
+constexpr std::size_t read_bytes = 256UL * 1024;
 constexpr std::uint64_t max_32 = 0xffffffff;  // a field that says this has its value in the ZIP64 extra
 constexpr std::uint64_t max_16 = 0xffff;
 constexpr std::uint64_t utf8_names = 1U << 11U;  // 4.4.4

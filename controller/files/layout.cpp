@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t digest_prefix = std::string_view("sha256:").size();
-constexpr std::size_t read_bytes = 256 * 1024;
+constexpr std::size_t read_bytes = 256UL * 1024;
 
 // A path that a person typed or a node sent: the file system's refusals are about it, not about us.
 Error place_error(int cause, std::string_view path) {

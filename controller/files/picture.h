@@ -9,7 +9,7 @@
 
 namespace kiln::files {
 
-inline constexpr std::size_t picture_head_bytes = 64 * 1024;  // enough for an EXR's list of channels
+inline constexpr std::size_t picture_head_bytes = 64UL * 1024;  // enough for an EXR's list of channels
 inline constexpr int thumbnail_width_px = 320;
 
 struct Picture {

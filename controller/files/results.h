@@ -16,7 +16,7 @@
 
 namespace kiln::files {
 
-inline constexpr std::size_t max_log_bytes = 1024 * 1024;
+inline constexpr std::size_t max_log_bytes = 1024UL * 1024;
 
 // One frame on its way in; for one thread. Left without finish() it leaves nothing.
 class Delivery {

@@ -11,7 +11,7 @@
 namespace kiln::files {
 namespace {
 
-constexpr std::size_t read_bytes = 256 * 1024;
+constexpr std::size_t read_bytes = 256UL * 1024;
 
 Status hash_start(int fd, std::uint64_t size, runtime::Sha256& hash) {
   std::string buffer(std::min<std::uint64_t>(size, read_bytes), '\0');

@@ -20,7 +20,7 @@ constexpr std::array attempt_states = {"assigned"sv, "running"sv,    "done"sv,  
 constexpr std::array presences = {"unknown"sv, "online"sv, "draining"sv, "offline"sv};
 
 constexpr JsonLimits stored{
-    .bytes = 1024 * 1024, .depth = 16, .values = 100'000};  // our own text, not a message
+    .bytes = 1024UL * 1024, .depth = 16, .values = 100'000};  // our own text, not a message
 
 // Reads columns in order and remembers the first that is wrong.
 class Columns {

@@ -443,8 +443,7 @@ Status Store::backup(const fs::path& path) const {
   auto status = copy();
   if (status) status = runtime::fsync_file(part);
   if (status && std::rename(part.c_str(), path.c_str()) != 0) {
-    status =
-        fail(runtime::os_error(errno, fmt::format("{}: cannot put the backup in place", path.string())));
+    status = fail(runtime::os_error(errno, fmt::format("{}: cannot put the backup in place", path.string())));
   }
   if (status) return runtime::fsync_dir(folder_of(path));
   fs::remove(part, ignored);

@@ -4,7 +4,6 @@
 #include "controller/files/exr_made.h"
 
 using namespace kiln;  // NOLINT(google-build-using-namespace)
-using files::Picture;
 using files::recognise;
 using Kind = files::Picture::Kind;
 using namespace std::string_literals;  // NOLINT(google-build-using-namespace)
