@@ -46,6 +46,7 @@ constexpr int survey_rounds = 30;                // a renderer that was installe
 constexpr std::int64_t ask_again_ms = 15'000;    // the broker away this long: it may have moved
 constexpr std::int64_t housekeeping_ms = 1'000;  // the watchdog waits sixty times as long
 constexpr auto goodbye = 2s;                     // for the broker to take our last words
+constexpr auto alarm_within = 500ms;             // for the broker to take why we step back
 constexpr std::uint64_t gib = 1ULL << 30;
 // A frame and its log fit into what is left. The second ends the pressure, so that it does not flicker.
 constexpr std::uint64_t disk_low_mib = 256;
@@ -424,8 +425,10 @@ struct Agent::Parts {
   void carry_out(const planner::Reconnect& effect) {
     state_.skip_sid(effect.above_sid);
     if (effect.after_ms > 0) {
+      if (uplink_) (void)uplink_->flush(alarm_within);  // so that the alarm is heard
       disconnect();
       return_at_ms_ = now_.mono_ms + effect.after_ms;
+      log::warn("agent", "this box leaves the broker alone for {} s", effect.after_ms / 1000);
     } else if (uplink_) {
       uplink_->reconnect();
     }

@@ -68,6 +68,7 @@ class Step {
 
   void operator()(const BrokerConnected& fact) {
     s_.connected_ = true;
+    s_.connected_at_ms_ = now_.mono_ms;
     s_.sid_ = fact.sid;
     s_.seq_ = 0;
     s_.rebirth_due_ms_.reset();
@@ -78,9 +79,19 @@ class Step {
       event("started", "the agent has started");
     }
     s_.was_connected_ = true;
+    if (s_.flaps_ < s_.policy_.max_flaps) return;
+    // Two clients of one name throw each other out for ever; their sids may even agree.
+    s_.flaps_ = 0;
+    alarm(fmt::format("the broker threw this box out {} times in a row", s_.policy_.max_flaps));
+    reconnect(s_.sid_, s_.policy_.step_back_ms);
   }
 
-  void operator()(const BrokerLost&) { disconnected(); }
+  void operator()(const BrokerLost&) {
+    if (!s_.connected_) return;
+    const bool was_short = now_.mono_ms - s_.connected_at_ms_ < s_.policy_.flap_ms;
+    s_.flaps_ = was_short ? s_.flaps_ + 1 : 0;
+    disconnected();
+  }
 
   void operator()(const StatusSeen& fact) {
     const auto& status = fact.status;
@@ -94,7 +105,7 @@ class Step {
       const bool again = s_.double_at_ms_ && now_.mono_ms - *s_.double_at_ms_ < s_.policy_.double_window_ms;
       s_.double_at_ms_ = now_.mono_ms;
       if (is_alive || again) {
-        alarm(status.sid);
+        alarm_of_sid(status.sid);
         return reconnect(status.sid, s_.policy_.step_back_ms);  // rule 14: no fight
       }
       event("sid-raised",
@@ -103,7 +114,7 @@ class Step {
                         status.sid, s_.sid_));
       return reconnect(status.sid, 0);
     }
-    if (is_alive) alarm(status.sid);
+    if (is_alive) alarm_of_sid(status.sid);
     publish_status_again();  // rule 4
   }
 
@@ -510,13 +521,16 @@ class Step {
     disconnected();
   }
 
-  void alarm(std::uint64_t sid) {
+  void alarm_of_sid(std::uint64_t sid) {
+    alarm(fmt::format("another box speaks as '{}' (its sid {}, ours {})", s_.node_.str(), sid, s_.sid_));
+  }
+  void alarm(const std::string& sign) {
     if (s_.alarm_at_ms_ && now_.mono_ms - *s_.alarm_at_ms_ < 2 * s_.policy_.step_back_ms) return;
     s_.alarm_at_ms_ = now_.mono_ms;
     event("two-boxes",
-          fmt::format("another box speaks as '{}' (its sid {}, ours {}): give one of them another --id, "
-                      "or delete its node-id file if it was cloned",
-                      s_.node_.str(), sid, s_.sid_));
+          fmt::format("{}: is there a second box called '{}'? Give one of them another --id, or delete its "
+                      "node-id file if it was cloned",
+                      sign, s_.node_.str()));
   }
 
   void event(std::string kind, std::string message, const TaskId& task = {}) {

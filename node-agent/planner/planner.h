@@ -28,6 +28,8 @@ struct Policy {
   std::int64_t rebirth_jitter_ms = 2'000;  // a farm of nodes answers spread over this (rule 8)
   std::int64_t status_again_ms = 1'000;    // two boxes that correct each other must not become a storm
   std::int64_t step_back_ms = 30'000;      // how long a box leaves the broker to its double (rule 14)
+  std::int64_t flap_ms = 10'000;  // a connection that ends within this was taken over, or the broker is ill
+  std::uint32_t max_flaps = 3;    // …this often in a row, and it is a double (rule 14)
   std::int64_t double_window_ms =
       600'000;                           // a foreign sid twice within this is a double, not a lost state file
   std::int64_t stop_wait_ms = 8'000;     // asked to stop: a frame may go on this long; systemd kills at 15 s
@@ -163,6 +165,8 @@ class State {
   std::optional<std::int64_t> rebirth_due_ms_;
   std::optional<std::int64_t> status_due_ms_;
   std::int64_t status_at_ms_ = 0;
+  std::int64_t connected_at_ms_ = 0;
+  std::uint32_t flaps_ = 0;                   // connections in a row that ended soon
   std::optional<std::int64_t> double_at_ms_;  // when a foreign sid above ours was last seen
   std::optional<std::int64_t> alarm_at_ms_;   // when two-boxes was last said
   std::int64_t stop_due_ms_ = 0;

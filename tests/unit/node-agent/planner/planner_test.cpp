@@ -777,6 +777,26 @@ void a_sid_that_was_lost_is_raised_once_and_a_second_time_is_an_alarm() {
        });
 }
 
+void a_box_that_is_thrown_out_again_and_again_steps_back() {
+  auto node = Node::online();
+  const std::string hello = "status online sid 4; info sid 4; event broker-back; tasks; progress 0";
+  play(node, {
+                 {BrokerLost{}, "", 20'000},  // after a good while: no sign of anything
+                 {BrokerConnected{4}, hello},
+                 {BrokerLost{}, "", 100},
+                 {BrokerLost{}, ""},  // and still away: not once more
+                 {BrokerConnected{4}, hello},
+                 {BrokerLost{}, "", 100},
+                 {BrokerConnected{4}, hello},
+                 {BrokerLost{}, "", 100},
+                 {BrokerConnected{4},
+                  "status online sid 4; info sid 4; event broker-back; event two-boxes; reconnect above 4 "
+                  "after 30000"},
+                 {BrokerConnected{5}, "status online sid 5; info sid 5; event broker-back; tasks; progress 0",
+                  30'000},
+             });
+}
+
 }  // namespace
 
 int main() {
@@ -845,6 +865,8 @@ int main() {
         a_foreign_status_is_corrected_but_an_echo_is_not},
        {"rule 14: corrections are limited so that two boxes make no storm",
         corrections_are_limited_so_that_two_boxes_make_no_storm},
+       {"rule 14: a box that is thrown out again and again steps back",
+        a_box_that_is_thrown_out_again_and_again_steps_back},
        {"a sid that was lost is raised once and a second time is an alarm",
         a_sid_that_was_lost_is_raised_once_and_a_second_time_is_an_alarm}});
 }
