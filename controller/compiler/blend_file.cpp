@@ -13,12 +13,14 @@
 #include <utility>
 #include <vector>
 
+#include "base/text.h"
+
 namespace kiln::compiler {
 
 namespace {
 
 constexpr std::size_t buffer_bytes = 64 * 1024;
-constexpr std::uint64_t max_unpacked_bytes = 256ULL << 30U;  // no scene is larger; a decompression bomb is
+constexpr std::uint64_t max_unpacked_bytes = 64ULL << 30U;  // no scene is larger; a decompression bomb is
 constexpr int max_window_log = 27;  // zstd: 128 MiB, what Blender's own reader accepts
 
 // Bytes of the unpacked file, pulled one buffer at a time.
@@ -98,7 +100,8 @@ class Zstd final : public Unpacked {
 
   std::string_view next() override {
     for (;;) {
-      if (in_.pos == in_.size) {
+      // A full buffer may have left some behind inside the decoder: that comes before more is read.
+      if (in_.pos == in_.size && !std::exchange(is_full_, false)) {
         const auto more = packed_.next();
         if (more.empty()) {
           if (inside_frame_) damage = "the zstd stream breaks off";
@@ -113,6 +116,7 @@ class Zstd final : public Unpacked {
         return {};
       }
       inside_frame_ = left != 0;
+      is_full_ = inside_frame_ && out.pos == out.size;
       if (out.pos > 0) return {out_.data(), out.pos};
     }
   }
@@ -125,6 +129,7 @@ class Zstd final : public Unpacked {
   std::unique_ptr<ZSTD_DStream, Free> stream_;
   ZSTD_inBuffer in_{nullptr, 0, 0};
   bool inside_frame_ = false;
+  bool is_full_ = false;
   std::vector<char> out_ = std::vector<char>(buffer_bytes);
 };
 
@@ -236,7 +241,7 @@ Result<Form> read_header(Walker& walker, BlendFile& file, const Unpacked& bytes)
   return fail(Code::invalid,
               fmt::format("the scene's header '{}' is of a kind that this Kiln does not know: save the "
                           "scene with an older Blender",
-                          text.substr(0, is_new ? 17 : 12)));
+                          to_utf8(text.substr(0, is_new ? 17 : 12))));
 }
 
 Status walk_blocks(Walker& walker, const Form& form, const Unpacked& bytes) {
@@ -282,6 +287,9 @@ std::string_view looks_like(std::string_view first) {
                              {"<!DOCTYPE", "a web page"},
                              {"<html", "a web page"},
                              {"version https://git-lfs", "a Git LFS pointer: run `git lfs pull`"},
+                             {"Kaydara FBX", "an FBX file: import it into Blender and save that"},
+                             {"glTF", "a glTF file: import it into Blender and save that"},
+                             {std::string_view("\0\5\x16\7", 4), "what macOS keeps beside a file (._name)"},
                              {"7z\xbc\xaf", "a 7z archive"},
                              {"Rar!", "a RAR archive"},
                              {"BZh", "a bzip2 archive"}};

@@ -28,7 +28,7 @@ using ByteSource = std::function<std::size_t(std::span<char>)>;
 
 // Walks the whole file from header to ENDB (source: Blender's BLO_readfile and BLO_core_bhead.hh). Reads all
 // of a compressed file; cost is that of decompressing it. Errors: invalid, saying what it is instead ("it is
-// empty", "a PNG picture") or that it is cut off and where; too_large when it unpacks to more than 256 GiB.
+// empty", "a PNG picture") or that it is cut off and where; too_large when it unpacks to more than 64 GiB.
 Result<BlendFile> inspect(const ByteSource& source);
 
 // True when a Blender of that version ("3.4.1") can be tried on the file: a file of a newer major version

@@ -58,7 +58,9 @@ struct Lease {
 struct LeaseKey {
   JobNo job = 0;
   std::uint32_t index = 0;
-  friend auto operator<=>(const LeaseKey&, const LeaseKey&) = default;
+  friend bool operator<(const LeaseKey& a, const LeaseKey& b) {
+    return a.job != b.job ? a.job < b.job : a.index < b.index;
+  }
 };
 
 struct Job {
