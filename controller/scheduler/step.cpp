@@ -44,7 +44,8 @@ std::vector<Effect> Turn::run(const Event& event) {
     effects_.emplace_back(SaveNode{node.row});
     effects_.emplace_back(NodeChanged{node.row});
   }
-  // Jobs first: the store ties tasks, attempts and results to theirs, and a new one is saved in this very turn.
+  // Jobs first: the store ties tasks, attempts and results to theirs, and a new one is saved in this very
+  // turn.
   std::vector<Effect> ordered;
   for (const auto number : jobs_) {
     const auto job = data_.jobs.find(number);
@@ -52,7 +53,8 @@ std::vector<Effect> Turn::run(const Event& event) {
     ordered.emplace_back(SaveJob{job->second.row});
     effects_.emplace_back(JobChanged{job->second.row});
   }
-  ordered.insert(ordered.end(), std::make_move_iterator(effects_.begin()), std::make_move_iterator(effects_.end()));
+  ordered.insert(ordered.end(), std::make_move_iterator(effects_.begin()),
+                 std::make_move_iterator(effects_.end()));
   return ordered;
 }
 
