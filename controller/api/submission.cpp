@@ -48,8 +48,12 @@ std::vector<Installed> installed(const std::vector<scheduler::NodeRow>& nodes, s
   return out;
 }
 
+// A box that just came looks for its renderers for some seconds before it introduces itself.
+bool is_still_looking(const scheduler::NodeRow& node) { return node.info.agent_version.empty(); }
+
 Status check_renderer(const std::vector<scheduler::NodeRow>& nodes, const std::string& renderer) {
   if (renderer == nothing_rendered || nodes.empty() || !installed(nodes, renderer).empty()) return {};
+  if (std::any_of(nodes.begin(), nodes.end(), is_still_looking)) return {};
   return fail(Code::invalid,
               fmt::format("no node has {0}: install {0} on a node (on Debian: apt install {0}) and restart "
                           "its kiln-agent, then submit again",

@@ -117,6 +117,7 @@ class BadInput(unittest.TestCase):
     def test_a_box_without_a_renderer_says_so_and_gets_no_frames(self):
         with Farm() as farm:
             farm.agent("bare", "--blender", "/nonexistent/blender")
+            wait_until("the box has introduced itself", lambda: farm.get("/api/v1/nodes/bare")["info"].get("agent_version"))
             status, problem = farm.post("/api/v1/jobs", farm.submission(self.good, "1"))
             self.assertGreaterEqual(status, 400)
             self.assertIn("blender", problem["detail"])

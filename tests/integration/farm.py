@@ -230,7 +230,7 @@ class Farm:
 
     def mqtt_request(self, verb, body, user="ann"):
         """Publishes a request and returns its response."""
-        with subprocess.Popen(["mosquitto_sub", "-p", str(self.mqtt_port), "-t", f"kiln/v1/response/{user}/{verb}",
+        with subprocess.Popen(["stdbuf", "-oL", "mosquitto_sub", "-p", str(self.mqtt_port), "-t", f"kiln/v1/response/{user}/{verb}",
                                "-C", "1", "-W", "60", "-d"], stdout=subprocess.PIPE, text=True) as listener:
             for line in listener.stdout:  # -d tells when the subscription stands
                 if "Subscribed" in line:

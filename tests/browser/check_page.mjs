@@ -1,0 +1,90 @@
+// node check_page.mjs URL PICTURES: looks at the page as a person would, and leaves pictures of it.
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const [url, pictures] = process.argv.slice(2);
+const browser = await chromium.launch({
+  executablePath: "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"],
+});
+
+// Opens the page and fails on any error that its console shows.
+async function open(viewport, colorScheme) {
+  const context = await browser.newContext({ viewport, colorScheme });
+  const page = await context.newPage();
+  const troubles = [];
+  page.on("pageerror", (error) => troubles.push(String(error)));
+  page.on("console", (message) => message.type() === "error" && troubles.push(message.text()));
+  page.on("request", (request) => {
+    if (!request.url().startsWith(url)) troubles.push(`it loads ${request.url()}`);
+  });
+  await page.goto(url, { waitUntil: "load" });
+  await page.getByText("slow", { exact: true }).first().waitFor();
+  return { page, context, troubles };
+}
+
+async function pictures_are_there(page) {
+  await page.waitForFunction(() => {
+    const images = [...document.querySelectorAll(".frame img")];
+    return images.length >= 5 && images.every((image) => image.complete && image.naturalWidth > 0);
+  });
+}
+
+async function fits(page) {
+  const [wide, window] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
+  assert.ok(wide <= window, `the page is ${wide} px wide in a window of ${window}`);
+}
+
+{
+  const { page, context, troubles } = await open({ width: 1440, height: 1000 }, "dark");
+  await pictures_are_there(page);
+  assert.equal(await page.locator(".link").innerText(), "live");
+  assert.match(await page.locator(".node").innerText(), /box-1|blender 3/);
+  assert.equal(await page.locator(".job").count(), 3);
+  assert.match(await page.locator(".job.failed").innerText(), /camera/i);
+  assert.match(await page.locator(".job.running").innerText(), /of 60 tasks/);
+  await page.locator(".node .held").first().waitFor();
+
+  // Live: another frame arrives without a reload.
+  const newest = () => page.locator(".frame .number").first().innerText();
+  const before = await newest();
+  await page.waitForFunction((shown) => document.querySelector(".frame .number")?.textContent !== shown, before);
+
+  await page.locator(".job.running .fold").click();
+  await page.locator(".job.running .cells .done").first().waitFor();
+  await page.screenshot({ path: join(pictures, "desktop.png") });
+  await page.locator(".frame").first().click();
+  await page.locator(".lightbox img").waitFor();
+  await page.keyboard.press("ArrowRight");
+  await page.screenshot({ path: join(pictures, "lightbox.png") });
+  await page.keyboard.press("Escape");
+  await page.locator(".lightbox").waitFor({ state: "detached" });
+  await fits(page);
+
+  await page.locator(".node button", { hasText: "Drain" }).click();
+  await page.locator(".node button", { hasText: "Resume" }).waitFor();
+  await page.locator(".node button", { hasText: "Resume" }).click();
+  await page.locator(".node button", { hasText: "Drain" }).waitFor();
+  await page.locator(".job.running button", { hasText: "Pause" }).click();
+  await page.locator(".job.paused button", { hasText: "Resume" }).click();
+  assert.deepEqual(troubles, []);
+  await context.close();
+}
+for (const scheme of ["dark", "light"]) {
+  const { page, context, troubles } = await open({ width: 390, height: 844 }, scheme);
+  await page.locator(".frame img").first().waitFor();
+  await fits(page);
+  await page.screenshot({ path: join(pictures, `phone-${scheme}.png`), fullPage: true });
+  assert.deepEqual(troubles, []);
+  await context.close();
+}
+{
+  const { page, troubles } = await open({ width: 1440, height: 1000 }, "light");
+  await page.locator(".job.running button", { hasText: "Cancel" }).click();
+  await page.locator(".job.cancelled").waitFor();
+  await page.screenshot({ path: join(pictures, "desktop-light.png") });
+  assert.deepEqual(troubles, []);
+}
+await browser.close();
+console.log(`pictures are in ${pictures}`);
