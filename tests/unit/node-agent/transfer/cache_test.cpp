@@ -271,6 +271,7 @@ void callers_of_one_job_share_the_work() {
   const auto job = rig.farm.job({{"a", scene}, {"b", wood}, {"c", "three"}, {"d", "four"}});
   std::array<Result<transfer::Tree>, 4> trees;
   std::vector<std::thread> callers;
+  callers.reserve(trees.size());
   for (auto& tree : trees) callers.emplace_back([&] { tree = rig.fetch(job); });
   for (auto& caller : callers) caller.join();
   for (const auto& tree : trees) {
