@@ -168,8 +168,9 @@ Result<Exit> download(Context& context, const DownloadOptions& options) {
                                 {"files", std::move(files)}}));
     return Exit::ok;
   }
-  context.say(fmt::format("{} files of job {} in {} ({} new, {})", fetched->frames.size(), job_label(*job),
-                          folder.string(), fetched->fetched, bytes_text(fetched->bytes)));
+  context.say(fmt::format("{} file{} of job {} in {} ({} new, {})", fetched->frames.size(),
+                          fetched->frames.size() == 1 ? "" : "s", job_label(*job), folder.string(),
+                          fetched->fetched, bytes_text(fetched->bytes)));
   return Exit::ok;
 }
 

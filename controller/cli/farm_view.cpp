@@ -290,15 +290,17 @@ std::string nodes_table(const std::vector<const Json*>& nodes, int width, bool c
     for (const auto& gpu : array_of(info, "gpus"))
       hardware += (hardware.empty() ? "" : ", ") + harmless(text_of(gpu, "name"));
     if (hardware.empty()) hardware = harmless(text_of(info, "cpu"));
-    rows.push_back({{harmless(text_of(*node, "id")), Style::bold},
-                    {is_drained ? "draining" : presence, is_drained ? Style::yellow : style_of(presence)},
-                    {temperature_of(*node)},
-                    {work_of(*node)},
-                    {fmt::format("{}", integer_of(*node, "tasks_done"))},
-                    {fmt::format("{}", integer_of(*node, "tasks_failed"))},
-                    {blender},
-                    {hardware},
-                    {ago_text(integer_of(*node, "last_seen_ms"), now), Style::dim}});
+    rows.push_back(
+        {{harmless(text_of(*node, "id")), Style::bold},
+         {is_drained ? "draining" : presence, is_drained ? Style::yellow : style_of(presence)},
+         {temperature_of(*node)},
+         {work_of(*node)},
+         {fmt::format("{}", integer_of(*node, "tasks_done"))},
+         {fmt::format("{}", integer_of(*node, "tasks_failed"))},
+         {blender},
+         {hardware},
+         // The time is stored now and then; one who is online is heard all the time.
+         {presence == "online" ? "" : ago_text(integer_of(*node, "last_seen_ms"), now), Style::dim}});
   }
   return table_text(columns, rows, width, color);
 }

@@ -133,7 +133,7 @@ Result<Exit> see_through(Context& context, const SubmitOptions& options, const J
     if (!fetched) return fail(fetched.error());
     context.say(fmt::format("frames: {} in {}", fetched->frames.size(), options.download.string()));
     document.set("download_dir", fs::absolute(options.download).string());
-  } else {
+  } else if (counts_of(*ended).done > 0 && text_of(*ended, "type") != "noop") {
     context.say(fmt::format("frames: {} on the controller; `kiln download {}` fetches them",
                             text_of(*ended, "output_dir"), integer_of(*ended, "number")));
   }
@@ -174,7 +174,8 @@ Result<Exit> submit(Context& context, const SubmitOptions& options) {
                           options.paused ? fmt::format(", paused: `kiln resume {}` starts it", number) : ""));
   if (waits) return see_through(context, options, *job);
   if (context.json) context.print(*job);
-  if (context.out.is_tty()) context.say(fmt::format("`kiln watch {}` shows it live", number));
+  if (context.out.is_tty() && !options.paused)
+    context.say(fmt::format("`kiln watch {}` shows it live", number));
   return Exit::ok;
 }
 

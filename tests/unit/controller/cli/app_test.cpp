@@ -281,7 +281,7 @@ void a_download_resumes_checks_and_keeps_what_is_here() {
   // A frame that was damaged since is fetched again, the other one is not asked for.
   folder.write("frames/render/b 2.png", "ANOTHER frame");
   ran = kiln_runs({"--server", controller.url(), "download", "7", target, "--frames", "2"});
-  check_contains(ran.out, "1 files of job 7 'vase'");
+  check_contains(ran.out, "1 file of job 7 'vase'");
   check_contains(ran.out, "1 new");
   check_equal(kiln::test::read(folder.path() / "frames/render/b 2.png"), other);
 }
