@@ -24,12 +24,19 @@ async function open(viewport, colorScheme) {
   return { page, context, troubles };
 }
 
-async function pictures_are_there(page) {
-  await page.waitForFunction(() => {
+// page.waitForFunction would need eval, which the page's Content-Security-Policy forbids, as it should.
+async function until(page, what, condition, argument) {
+  for (const end = Date.now() + 60_000; Date.now() < end; await page.waitForTimeout(100)) {
+    if (await page.evaluate(condition, argument)) return;
+  }
+  assert.fail(`not within a minute: ${what}`);
+}
+
+const pictures_are_there = (page) =>
+  until(page, "the frames are shown", () => {
     const images = [...document.querySelectorAll(".frame img")];
     return images.length >= 5 && images.every((image) => image.complete && image.naturalWidth > 0);
   });
-}
 
 async function fits(page) {
   const [wide, window] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
@@ -49,7 +56,7 @@ async function fits(page) {
   // Live: another frame arrives without a reload.
   const newest = () => page.locator(".frame .number").first().innerText();
   const before = await newest();
-  await page.waitForFunction((shown) => document.querySelector(".frame .number")?.textContent !== shown, before);
+  await until(page, "a new frame", (shown) => document.querySelector(".frame .number")?.textContent !== shown, before);
 
   await page.locator(".job.running .fold").click();
   await page.locator(".job.running .cells .done").first().waitFor();

@@ -6,8 +6,9 @@ import { ask } from "./server";
 
 const historyPoints = 450; // 15 minutes of a GPU's 2 s samples
 
-// Temperature over the last minutes. Starts from the controller's history, then follows the live values.
-function Sparkline({ node, gpu, temp_c }: { node: string; gpu: number | undefined; temp_c: number | undefined }) {
+// Temperature over the last minutes, or load on a box that has no sensor. Starts from the controller's history, then
+// follows the live values.
+function Sparkline({ node, gpu, value }: { node: string; gpu: number | undefined; value: number | undefined }) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>();
   const data = useRef<[number[], (number | null)[]]>([[], []]);
@@ -35,7 +36,7 @@ function Sparkline({ node, gpu, temp_c }: { node: string; gpu: number | undefine
     const query = gpu === undefined ? "" : `&gpu=${gpu}`;
     ask<{ points: [number, number | null, number | null][] }>("GET", `/nodes/${node}/telemetry?limit=${historyPoints}${query}`)
       .then(({ points }) => {
-        data.current = [points.map((p) => p[0]), points.map((p) => p[1])];
+        data.current = [points.map((p) => p[0]), points.map((p) => p[1] ?? p[2])];
         plot.current?.setData(data.current);
       })
       .catch(() => undefined); // no history yet: the live values draw it
@@ -45,11 +46,11 @@ function Sparkline({ node, gpu, temp_c }: { node: string; gpu: number | undefine
     };
   }, [node, gpu]);
   useEffect(() => {
-    if (temp_c === undefined) return;
+    if (value === undefined) return;
     const [times, values] = data.current;
     const now = Date.now() / 1000;
     if (times.length && now - times[times.length - 1] < 1) return;
-    data.current = [[...times, now].slice(-historyPoints), [...values, temp_c].slice(-historyPoints)];
+    data.current = [[...times, now].slice(-historyPoints), [...values, value].slice(-historyPoints)];
     plot.current?.setData(data.current);
   });
   return <div class="sparkline" ref={box} />;
@@ -106,11 +107,11 @@ function Tile({ node, jobs, onError }: { node: FarmNode; jobs: Job[]; onError: (
             {sensor.temp_c !== undefined ? (
               <strong class={`temperature ${tone(sensor.temp_c)}`}>{Math.round(sensor.temp_c)}°</strong>
             ) : (
-              <strong class="temperature none" title="This box has no temperature sensor that can be read">–°</strong>
+              <strong class="temperature none" title="This box has no temperature sensor that can be read">–</strong>
             )}
             {alive && sensor.load !== undefined && <span class="quiet">{Math.round(sensor.load)} % load</span>}
           </div>
-          <Sparkline node={node.id} gpu={sensor.gpu} temp_c={alive ? sensor.temp_c : undefined} />
+          <Sparkline node={node.id} gpu={sensor.gpu} value={alive ? sensor.temp_c ?? sensor.load : undefined} />
           <span class="quiet label">{sensor.label}{gpus.length ? "" : " · no GPU"}</span>
         </div>
       ))}
