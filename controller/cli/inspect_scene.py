@@ -146,7 +146,8 @@ def other_data(found):
         if volume.packed_file:
             continue
         if volume.is_sequence:
-            found.add_found("volume", volume.filepath, volume, label(volume), numbered(absolute(volume.filepath, volume)))
+            files = numbered(absolute(volume.filepath, volume))
+            found.add_found("volume", volume.filepath, volume, label(volume), files)
         else:
             found.add("volume", volume.filepath, volume, label(volume))
     for cache in bpy.data.cache_files:
@@ -187,8 +188,8 @@ def strips(found):
 
 
 def node_trees():
-    owners = [bpy.data.materials, bpy.data.worlds, bpy.data.lights, bpy.data.textures, bpy.data.linestyles, bpy.data.scenes]
-    for collection in owners:
+    data = bpy.data
+    for collection in (data.materials, data.worlds, data.lights, data.textures, data.linestyles, data.scenes):
         for owner in collection:
             tree = getattr(owner, "node_tree", None)
             if tree:
@@ -215,8 +216,8 @@ def point_caches(obj):
                 yield f"{modifier.name}/{surface.name}", surface.point_cache
     for system in obj.particle_systems:
         settings = system.settings
-        moving = settings.physics_type not in {"NO", "KEYED"} if settings.type == "EMITTER" else system.use_hair_dynamics
-        if moving:
+        emits = settings.type == "EMITTER" and settings.physics_type not in {"NO", "KEYED"}
+        if emits or (settings.type == "HAIR" and system.use_hair_dynamics):
             yield system.name, system.point_cache
 
 
@@ -231,10 +232,8 @@ def simulations(found):
         if cache is None:
             return
         if cache.use_external:
-            prefix = (cache.name or "").encode().hex().upper() if cache.name else ""
-            if not found.add_folder(
-                "point cache", cache.filepath, owner, what, lambda n: n.endswith((".bphys", ".bobj.gz", ".vdb")) and (not prefix or n.startswith((prefix, cache.name)))
-            ):
+            files = lambda name: name.endswith((".bphys", ".bobj.gz", ".vdb")) and name.startswith(cache.name)
+            if not found.add_folder("point cache", cache.filepath, owner, what, files):
                 found.add("point cache", cache.filepath, owner, what)
             return
         on_disk = on_disk or cache.use_disk_cache

@@ -64,6 +64,18 @@ class Nodes:
             element.color = (*color, 1)
         return node.outputs["Color"]
 
+    def math(self, operation, *values):
+        return self("ShaderNodeMath", dict(enumerate(values)), operation=operation).outputs["Value"]
+
+    def vector(self, operation, *values):
+        node = self("ShaderNodeVectorMath", dict(enumerate(values)), operation=operation)
+        return node.outputs["Value" if operation in {"LENGTH", "DISTANCE"} else "Vector"]
+
+    def map(self, value, given, wanted, **settings):
+        """From one range to another: map(x, (0, 1), (0.2, 0.8))."""
+        ends = {"From Min": given[0], "From Max": given[1], "To Min": wanted[0], "To Max": wanted[1]}
+        return self("ShaderNodeMapRange", {"Value": value, **ends}, **settings).outputs["Result"]
+
     def set(self, key, socket):
         self.tree.links.new(socket, self.bsdf.inputs[key])
 
@@ -205,7 +217,13 @@ class Masonry:
 
 
 SQUARE = ((-1, -1), (1, -1), (1, 1), (-1, 1))
-BRICKS = ((0.11, 0.040, 0.026), (0.17, 0.062, 0.036), (0.20, 0.078, 0.045), (0.24, 0.105, 0.062), (0.075, 0.05, 0.045))
+BRICKS = (
+    (0.11, 0.040, 0.026),
+    (0.17, 0.062, 0.036),
+    (0.20, 0.078, 0.045),
+    (0.24, 0.105, 0.062),
+    (0.075, 0.05, 0.045),
+)
 MORTAR = (0.028, 0.022, 0.02)
 
 
@@ -216,18 +234,15 @@ def brick_material():
     where = n("ShaderNodeTexCoord").outputs["Object"]
     paint = n("ShaderNodeAttribute", attribute_name="paint").outputs["Color"]
     grain = n("ShaderNodeTexNoise", {"Vector": where, "Scale": 16.0, "Detail": 1.0}).outputs["Fac"]
-    rough = n("ShaderNodeMapRange", {"Value": grain, "From Min": 0.3, "From Max": 0.7, "To Min": 0.62, "To Max": 1.3}).outputs["Result"]
-    color = n("ShaderNodeVectorMath", {0: paint, 1: rough}, operation="MULTIPLY").outputs["Vector"]
+    color = n.vector("MULTIPLY", paint, n.map(grain, (0.3, 0.7), (0.62, 1.3)))
     n.set("Base Color", color)
-    far = n("ShaderNodeVectorMath", {0: where, 1: (ARCH_X, WALL_Y, 0.95)}, operation="DISTANCE").outputs["Value"]
-    fall = n("ShaderNodeMapRange", {"Value": far, "From Min": 0.6, "From Max": 2.3, "To Min": 1.0, "To Max": 0.0}, interpolation_type="SMOOTHERSTEP").outputs["Result"]
-    value = n("ShaderNodeValue")
-    every_frame(value.outputs[0], "default_value", lambda t: 0.85 * flicker(t))
-    power = n("ShaderNodeMath", {0: fall, 1: 1.8}, operation="POWER").outputs["Value"]
-    haze = n("ShaderNodeVectorMath", {0: color, 1: (1.0, 0.55, 0.22)}, operation="MULTIPLY").outputs["Vector"]
-    haze = n("ShaderNodeVectorMath", {0: haze, 1: (0.045, 0.012, 0.002)}, operation="ADD").outputs["Vector"]
-    n.set("Emission", haze)
-    n.set("Emission Strength", n("ShaderNodeMath", {0: power, 1: value.outputs["Value"]}, operation="MULTIPLY").outputs["Value"])
+    far = n.vector("DISTANCE", where, (ARCH_X, WALL_Y, 0.95))
+    fall = n.map(far, (0.6, 2.3), (1.0, 0.0), interpolation_type="SMOOTHERSTEP")
+    fire = n("ShaderNodeValue").outputs["Value"]
+    every_frame(fire, "default_value", lambda t: 0.85 * flicker(t))
+    haze = n.vector("MULTIPLY", color, (1.0, 0.55, 0.22))
+    n.set("Emission", n.vector("ADD", haze, (0.045, 0.012, 0.002)))
+    n.set("Emission Strength", n.math("MULTIPLY", n.math("POWER", fall, 1.8), fire))
     mat.cycles.sample_as_light = False
     return mat
 
@@ -263,7 +278,8 @@ def build_kiln():
     count, mid = 19, ARCH_R + 0.13
     for i in range(count):
         angle = math.pi * (i + 0.5) / count
-        where = (ARCH_X + mid * math.cos(angle), WALL_Y + 0.08 + rng.uniform(-0.012, 0.012), SPRING + mid * math.sin(angle))
+        x, z = ARCH_X + mid * math.cos(angle), SPRING + mid * math.sin(angle)
+        where = (x, WALL_Y + 0.08 + rng.uniform(-0.012, 0.012), z)
         wall.lay((0.27, 0.42, math.pi * mid / count * 0.94), where, (-angle, 0))
     for side in (-1, 1):
         for i in range(5):
@@ -280,7 +296,8 @@ def build_kiln():
         vertices += [(x, depth * k / 8, z) for x, z in outline]
     width = len(outline)
     for k in range(8):
-        faces += [(k * width + i, k * width + i + 1, (k + 1) * width + i + 1, (k + 1) * width + i) for i in range(width - 1)]
+        for i in range(k * width, (k + 1) * width - 1):
+            faces.append((i, i + 1, i + width + 1, i + width))
     faces.append(tuple(range(8 * width, 9 * width)))
     vault = add("chamber", mesh_of("chamber", vertices, faces), None, (ARCH_X, WALL_Y + 0.1, 0))
     mat = material("chamber")
@@ -302,13 +319,18 @@ def build_kiln():
     for curve in n.tree.animation_data.action.fcurves:
         for key in curve.keyframe_points:
             key.interpolation = "LINEAR"
-    deep = n("ShaderNodeMapRange", {"Value": axes.outputs["Y"], "From Min": 0.0, "From Max": depth, "To Min": 0.04, "To Max": 0.66})
-    high = n("ShaderNodeMapRange", {"Value": axes.outputs["Z"], "From Min": 0.0, "From Max": SPRING + ARCH_R, "To Min": 0.26, "To Max": -0.2})
-    heat = n("ShaderNodeMath", {0: deep.outputs["Result"], 1: high.outputs["Result"]}, operation="ADD")
-    lick = n("ShaderNodeMath", {0: ripple.outputs["Fac"], 1: 0.16, 2: heat.outputs["Value"]}, operation="MULTIPLY_ADD")
+    deep = n.map(axes.outputs["Y"], (0.0, depth), (0.04, 0.66))
+    high = n.map(axes.outputs["Z"], (0.0, SPRING + ARCH_R), (0.26, -0.2))
+    lick = n.math("MULTIPLY_ADD", ripple.outputs["Fac"], 0.16, n.math("ADD", deep, high))
     color = n.ramp(
-        lick.outputs["Value"],
-        [(0.0, (0.02, 0.003, 0.001)), (0.3, (0.42, 0.045, 0.006)), (0.6, (1.0, 0.22, 0.025)), (0.85, (1.0, 0.46, 0.1)), (1.0, (1.0, 0.72, 0.32))],
+        lick,
+        [
+            (0.0, (0.02, 0.003, 0.001)),
+            (0.3, (0.42, 0.045, 0.006)),
+            (0.6, (1.0, 0.22, 0.025)),
+            (0.85, (1.0, 0.46, 0.1)),
+            (1.0, (1.0, 0.72, 0.32)),
+        ],
     )
     glow = n("ShaderNodeEmission", {"Color": color, "Strength": 2.7})
     n.surface(glow.outputs["Emission"])
@@ -331,7 +353,8 @@ def hot_ware():
     n = Nodes(mat)
     n.tree.nodes.remove(n.bsdf)
     facing = n("ShaderNodeLayerWeight", {"Blend": 0.35})
-    color = n.ramp(facing.outputs["Facing"], [(0.0, (0.3, 0.028, 0.004)), (0.7, (0.72, 0.11, 0.012)), (1.0, (1.0, 0.36, 0.06))])
+    stops = [(0.0, (0.3, 0.028, 0.004)), (0.7, (0.72, 0.11, 0.012)), (1.0, (1.0, 0.36, 0.06))]
+    color = n.ramp(facing.outputs["Facing"], stops)
     n.surface(n("ShaderNodeEmission", {"Color": color, "Strength": 1.5}).outputs["Emission"])
     shelf = add("kiln shelf", block("shelf", 1.6, 0.5, 0.05), mat, (ARCH_X, WALL_Y + 0.95, 0.42))
     only_seen(shelf, glossy=True)
@@ -343,7 +366,8 @@ def hot_ware():
         [(0.0, 0), (0.11, 0), (0.13, 0.2), (0.12, 0.38), (0.05, 0.46), (0.05, 0.62), (0.075, 0.66)],
         [(0.0, 0), (0.09, 0), (0.16, 0.12), (0.15, 0.26), (0.1, 0.32)],
     ]
-    for x, y, z, shape in ((-0.42, 0.95, 0.445, 0), (-0.02, 0.9, 0.445, 3), (0.42, 0.98, 0.445, 2), (0.3, 0.6, 0.0, 1)):
+    places = ((-0.42, 0.95, 0.445, 0), (-0.02, 0.9, 0.445, 3), (0.42, 0.98, 0.445, 2), (0.3, 0.6, 0.0, 1))
+    for x, y, z, shape in places:
         pot = add("ware", lathe("ware", spline(shapes[shape], 5), 32), mat, (ARCH_X + x, WALL_Y + y, z))
         only_seen(pot, glossy=True)
 
@@ -372,11 +396,17 @@ def embers():
             def height(u):
                 return z0 + rise * (u**1.3)
 
-            every_frame(spark, "location", lambda t: x0 + drift * at(t) ** 1.5 + sway * math.sin(turns * 6.28 * at(t) + phase), 0)
+            def across(u):
+                return x0 + drift * u**1.5 + sway * math.sin(turns * 6.28 * u + phase)
+
+            def girth(u):
+                return size * max(0.0, math.sin(math.pi * u)) ** 0.6
+
+            every_frame(spark, "location", lambda t: across(at(t)), 0)
             every_frame(spark, "location", lambda t: y0 - 0.8 * at(t), 1)
             every_frame(spark, "location", lambda t: height(at(t)), 2)
             for axis, stretch in ((0, 1), (1, 1), (2, 1.9)):
-                every_frame(spark, "scale", lambda t, s=stretch: s * size * max(0.0, math.sin(math.pi * at(t))) ** 0.6, axis)
+                every_frame(spark, "scale", lambda t, s=stretch: s * girth(at(t)), axis)
 
 
 # ---- in front of it --------------------------------------------------------------------------------------
@@ -394,10 +424,14 @@ def build_vase():
     notched = lambda r, z, angle: r * (1 - 0.018 * max(0.0, math.cos(FLUTES * angle)) ** 6) if r > 0.45 else r
     add("wheel head", lathe("wheel head", head, 120, notched), iron, parent=wheel)
     wood = material("wheel base", (0.085, 0.036, 0.018), roughness=0.6, specular=0.2)
-    add("wheel base", lathe("wheel base", spline([(0.0, 0.38), (0.30, 0.38), (0.31, 0.34), (0.27, 0.2), (0.36, 0.05), (0.37, 0.0)], 5), 64), wood, wheel.location)
+    foot = spline([(0.0, 0.38), (0.30, 0.38), (0.31, 0.34), (0.27, 0.2), (0.36, 0.05), (0.37, 0.0)], 5)
+    add("wheel base", lathe("wheel base", foot, 64), wood, wheel.location)
 
     profile = spline(
-        [(0.0, 0.0), (0.2, 0.0), (0.225, 0.03), (0.30, 0.22), (0.395, 0.50), (0.405, 0.68), (0.33, 0.90), (0.19, 1.07), (0.145, 1.18), (0.165, 1.28), (0.225, 1.35), (0.21, 1.352), (0.15, 1.28), (0.12, 1.15)],
+        [
+            *((0.0, 0.0), (0.2, 0.0), (0.225, 0.03), (0.30, 0.22), (0.395, 0.50), (0.405, 0.68), (0.33, 0.90)),
+            *((0.19, 1.07), (0.145, 1.18), (0.165, 1.28), (0.225, 1.35), (0.21, 1.352), (0.15, 1.28), (0.12, 1.15)),
+        ],
         8,
     )
     height = max(z for _, z in profile)
@@ -424,12 +458,15 @@ def build_vase():
     mat = material("celadon", roughness=0.12, specular=0.6)
     n = Nodes(mat)
     lay = n("ShaderNodeSeparateColor", {"Color": n("ShaderNodeAttribute", attribute_name="paint").outputs["Color"]})
-    glaze = n.ramp(lay.outputs["Blue"], [(0.0, (0.30, 0.52, 0.44)), (0.35, (0.07, 0.30, 0.28)), (1.0, (0.012, 0.10, 0.12))])
+    stops = [(0.0, (0.30, 0.52, 0.44)), (0.35, (0.07, 0.30, 0.28)), (1.0, (0.012, 0.10, 0.12))]
+    glaze = n.ramp(lay.outputs["Blue"], stops)
     clay = (0.20, 0.085, 0.045, 1)
     body = n("ShaderNodeMixRGB", {"Fac": lay.outputs["Red"], "Color1": clay, "Color2": glaze})
-    gilded = n("ShaderNodeMixRGB", {"Fac": lay.outputs["Green"], "Color1": body.outputs["Color"], "Color2": (0.62, 0.33, 0.07, 1)})
+    gold = (0.62, 0.33, 0.07, 1)
+    colors = {"Color1": body.outputs["Color"], "Color2": gold}
+    gilded = n("ShaderNodeMixRGB", {"Fac": lay.outputs["Green"], **colors})
     n.set("Base Color", gilded.outputs["Color"])
-    n.set("Roughness", n("ShaderNodeMapRange", {"Value": lay.outputs["Red"], "From Min": 0.0, "From Max": 1.0, "To Min": 0.75, "To Max": 0.16}).outputs["Result"])
+    n.set("Roughness", n.map(lay.outputs["Red"], (0.0, 1.0), (0.75, 0.16)))
     add("vase", mesh, mat, (0, 0, 0.47), parent=wheel)
 
 
@@ -440,9 +477,16 @@ def build_ware():
         material("cobalt", (0.016, 0.045, 0.17), roughness=0.14, specular=0.6),
         material("iron red", (0.27, 0.035, 0.014), roughness=0.2, specular=0.55),
     ]
-    bowl = lathe("bowl", spline([(0.0, 0.02), (0.11, 0.02), (0.12, 0.0), (0.13, 0.02), (0.25, 0.11), (0.33, 0.24), (0.345, 0.265), (0.325, 0.262), (0.24, 0.13), (0.0, 0.05)], 5), 64)
-    bottle = lathe("bottle", spline([(0.0, 0.0), (0.15, 0.0), (0.19, 0.05), (0.225, 0.22), (0.19, 0.38), (0.08, 0.49), (0.052, 0.6), (0.06, 0.7), (0.085, 0.73), (0.07, 0.735), (0.04, 0.69)], 6), 64)
-    cup = lathe("cup", spline([(0.0, 0.0), (0.085, 0.0), (0.1, 0.02), (0.125, 0.14), (0.13, 0.24), (0.118, 0.242), (0.1, 0.1), (0.0, 0.03)], 5), 48)
+    bowl = [(0.0, 0.02), (0.11, 0.02), (0.12, 0.0), (0.13, 0.02), (0.25, 0.11), (0.33, 0.24), (0.345, 0.265)]
+    bowl += [(0.325, 0.262), (0.24, 0.13), (0.0, 0.05)]
+    bottle = [(0.0, 0.0), (0.15, 0.0), (0.19, 0.05), (0.225, 0.22), (0.19, 0.38), (0.08, 0.49), (0.052, 0.6)]
+    bottle += [(0.06, 0.7), (0.085, 0.73), (0.07, 0.735), (0.04, 0.69)]
+    cup = [(0.0, 0.0), (0.085, 0.0), (0.1, 0.02), (0.125, 0.14), (0.13, 0.24), (0.118, 0.242), (0.1, 0.1), (0.0, 0.03)]
+    bowl, bottle, cup = (
+        lathe("bowl", spline(bowl, 5), 64),
+        lathe("bottle", spline(bottle, 6), 64),
+        lathe("cup", spline(cup, 5), 48),
+    )
     for name, mesh, glaze, location, scale in (
         ("bowl", bowl, 0, (1.52, -0.72, 0.0), 1.0),
         ("bowl", bowl.copy(), 2, (1.525, -0.715, 0.115), 0.9),
@@ -456,14 +500,20 @@ def build_ware():
     cut = material("cut wood", (0.36, 0.19, 0.085), roughness=0.8, specular=0.0)
     n = Nodes(cut)
     where = n("ShaderNodeTexCoord")
-    rings = n("ShaderNodeTexWave", {"Vector": where.outputs["Object"], "Scale": 9.0, "Distortion": 1.5}, wave_type="RINGS", rings_direction="Y")
+    rings = n(
+        "ShaderNodeTexWave",
+        {"Vector": where.outputs["Object"], "Scale": 9.0, "Distortion": 1.5},
+        wave_type="RINGS",
+        rings_direction="Y",
+    )
     n.set("Base Color", n.ramp(rings.outputs["Fac"], [(0.0, (0.38, 0.2, 0.09)), (1.0, (0.22, 0.105, 0.045))]))
     radius = 0.135
     for row, count in enumerate((5, 4, 3, 2)):
         for i in range(count):
             r = radius * rng.uniform(0.86, 1.0)
             segments, wobble = 20, [rng.uniform(0.93, 1.05) for _ in range(20)]
-            ring = [(r * wobble[s] * math.cos(6.2832 * s / segments), r * wobble[s] * math.sin(6.2832 * s / segments)) for s in range(segments)]
+            turns = [6.2832 * s / segments for s in range(segments)]
+            ring = [(r * w * math.cos(turn), r * w * math.sin(turn)) for w, turn in zip(wobble, turns)]
             vertices = [(x, -0.4, z) for x, z in ring] + [(x, 0.4, z) for x, z in ring]
             faces = [(s, (s + 1) % segments, segments + (s + 1) % segments, segments + s) for s in range(segments)]
             faces.append(tuple(range(segments)))
@@ -472,16 +522,18 @@ def build_ware():
             mesh.materials.append(cut)
             mesh.polygons[segments].material_index = 1
             x = -2.95 + row * radius + i * radius * 2.02 + rng.uniform(-0.01, 0.01)
-            add("log", mesh, None, (x, WALL_Y - 0.55 + rng.uniform(-0.05, 0.05), radius + row * radius * 1.74), (0, rng.uniform(0, 6.28), 0))
+            place = (x, WALL_Y - 0.55 + rng.uniform(-0.05, 0.05), radius + row * radius * 1.74)
+            add("log", mesh, None, place, (0, rng.uniform(0, 6.28), 0))
 
 
 def build_floor():
     mat = material("floor", roughness=0.3, specular=0.5)
     n = Nodes(mat)
     where = n("ShaderNodeTexCoord")
-    stain = n("ShaderNodeTexNoise", {"Vector": where.outputs["Object"], "Scale": 2.6, "Detail": 1.0, "Roughness": 0.6})
+    grain = {"Scale": 2.6, "Detail": 1.0, "Roughness": 0.6}
+    stain = n("ShaderNodeTexNoise", {"Vector": where.outputs["Object"], **grain})
     n.set("Base Color", n.ramp(stain.outputs["Fac"], [(0.3, (0.012, 0.012, 0.014)), (0.7, (0.045, 0.04, 0.038))]))
-    n.set("Roughness", n("ShaderNodeMapRange", {"Value": stain.outputs["Fac"], "From Min": 0.35, "From Max": 0.65, "To Min": 0.03, "To Max": 0.11}).outputs["Result"])
+    n.set("Roughness", n.map(stain.outputs["Fac"], (0.35, 0.65), (0.03, 0.11)))
     add("floor", mesh_of("floor", [(-9, -8, 0), (9, -8, 0), (9, 5, 0), (-9, 5, 0)], [(0, 1, 2, 3)]), mat)
 
 
