@@ -52,6 +52,10 @@ Status Layout::create() const {
     if (auto status = runtime::make_folders(data_ / "blobs" / fmt::format("{:02x}", i)); !status)
       return status;
   }
+  // What is put there later is synced with its own folder only.
+  for (const auto& folder : {data_ / "blobs", data_}) {
+    if (auto status = runtime::fsync_dir(folder); !status) return status;
+  }
   return {};
 }
 

@@ -144,7 +144,13 @@ Result<Delivery> Results::begin(const TaskId& task, std::uint32_t attempt, std::
                 fmt::format("'{}' is no digest: sha256: and 64 hex digits", digest.substr(0, 128)));
   }
   const auto folder = state_->layout.incoming(task, attempt);
-  if (auto status = runtime::make_folders(folder); !status) return fail(std::move(status.error()));
+  if (::mkdir(folder.c_str(), 0755) == 0) {
+    // Its entry lasts before a file in it is called durable.
+    if (auto status = runtime::fsync_dir(state_->layout.incoming()); !status)
+      return fail(std::move(status.error()));
+  } else if (errno != EEXIST) {
+    return fail(runtime::os_error(errno, fmt::format("{}: cannot make the folder", folder.string())));
+  }
   auto delivery = std::make_unique<Delivery::State>();
   delivery->target = folder / incoming_name(path, digest);
   delivery->temporary = folder / fmt::format("part-{}-{}", ::getpid(), ++state_->next_temporary);
