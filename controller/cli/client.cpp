@@ -14,7 +14,7 @@ namespace kiln::cli {
 
 namespace {
 
-constexpr std::size_t max_answer_bytes = 64 * 1024 * 1024;
+constexpr std::size_t max_answer_bytes = 64ULL * 1024 * 1024;
 constexpr JsonLimits answer_limits{max_answer_bytes, 24, 4'000'000};
 constexpr std::chrono::seconds stall{60};        // an upload's commit syncs the disk
 constexpr std::chrono::seconds event_stall{45};  // the stream has a line every 15 s

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::uint64_t max_file_bytes = 64 * 1024;
+constexpr std::uint64_t max_file_bytes = 64ULL * 1024;
 constexpr int default_port = 8780;
 
 std::string environment(const char* name) {

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr JsonLimits limits{256ULL * 1024 * 1024, 8, 2'000'000};
-constexpr std::size_t max_path_bytes = 16 * 1024;
+constexpr std::size_t max_path_bytes = 16ULL * 1024;
 
 void read_texts(JsonReader& in, std::string_view key, std::vector<std::string>& out) {
   const auto* items = in.array(key, 1000);
