@@ -12,7 +12,7 @@ namespace kiln::api {
 namespace {
 
 // One disk write: large enough that the system call is nothing beside it.
-constexpr std::size_t piece_bytes = 256 * 1024;
+constexpr std::size_t piece_bytes = 256ULL * 1024;
 
 struct Type {
   std::string_view extension;

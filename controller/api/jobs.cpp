@@ -10,7 +10,7 @@ namespace {
 constexpr std::uint32_t max_rows = 1000;  // of one answer
 // A submission carries its manifest: a hundred thousand files with their paths and digests.
 constexpr std::size_t max_submission_bytes = payloads::max_manifest_bytes;
-constexpr std::size_t max_patch_bytes = 4 * 1024;
+constexpr std::size_t max_patch_bytes = 4ULL * 1024;
 
 http::Response job_response(Api& api, const Result<scheduler::JobRow>& job, int status = 200) {
   return job ? json_response(shown(api, *job), status) : http::problem(job.error());

@@ -12,7 +12,7 @@ namespace kiln::api {
 namespace {
 
 // protocol.md: 16 KiB a message; the rest is for the envelope.
-constexpr std::size_t max_data_bytes = 14 * 1024;
+constexpr std::size_t max_data_bytes = 14ULL * 1024;
 
 struct Reply {
   int status = 200;

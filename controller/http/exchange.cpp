@@ -16,13 +16,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t read_step = 16 * 1024;
+constexpr std::size_t read_step = 16ULL * 1024;
 // A body must bring this much within `stall`: one byte a second would hold a thread for ever.
-constexpr std::uint64_t least_progress = 16 * 1024;
+constexpr std::uint64_t least_progress = 16ULL * 1024;
 // What a refused client still sends is read this long, so that it sees the answer instead of a reset.
 constexpr Milliseconds linger{2'000};
 // An unread body up to this size is cheaper to read than a new connection.
-constexpr std::uint64_t worth_draining = 64 * 1024;
+constexpr std::uint64_t worth_draining = 64ULL * 1024;
 
 // What one connection has read but not used, and how much it read in all.
 struct Inbox {

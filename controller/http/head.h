@@ -30,7 +30,7 @@ struct Refusal {
 };
 
 struct HeadRules {
-  std::size_t max_bytes = 16 * 1024;
+  std::size_t max_bytes = 16ULL * 1024;
   std::size_t max_fields = 64;
   std::vector<std::string> names = {};  // host names that are ours beside the ones nobody can rebind
 };
