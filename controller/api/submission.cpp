@@ -49,7 +49,9 @@ std::vector<Installed> installed(const std::vector<scheduler::NodeRow>& nodes, s
 }
 
 // A box that just came looks for its renderers for some seconds before it introduces itself.
-bool is_still_looking(const scheduler::NodeRow& node) { return node.info.agent_version.empty(); }
+bool is_still_looking(const scheduler::NodeRow& node) {
+  return node.info.agent_version.empty();
+}
 
 Status check_renderer(const std::vector<scheduler::NodeRow>& nodes, const std::string& renderer) {
   if (renderer == nothing_rendered || nodes.empty() || !installed(nodes, renderer).empty()) return {};

@@ -98,7 +98,7 @@ Status DigestCache::save() const {
                         entry->digest);
   }
   if (auto made = runtime::make_folders(file_.parent_path()); !made) return made;
-  return runtime::write_file(file_, text, 0600);
+  return runtime::write_file_atomically(file_, text, 0600);
 }
 
 }  // namespace kiln::cli

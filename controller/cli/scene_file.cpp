@@ -28,7 +28,7 @@ Result<compiler::BlendFile> read_scene_file(const std::filesystem::path& scene) 
   });
   if (failed) return fail(runtime::os_error(*failed, fmt::format("while reading {}", name)));
   if (!file) return fail(std::move(file.error()).with(name));
-  return std::move(*file);
+  return *file;
 }
 
 }  // namespace kiln::cli

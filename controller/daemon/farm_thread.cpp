@@ -21,8 +21,11 @@ constexpr auto persist_again_after = 1s;
 
 }  // namespace
 
-FarmThread::FarmThread(scheduler::FarmState state)
-    : state_(std::move(state)), queue_(queue_capacity), summary_(state_.summary()) {}
+FarmThread::FarmThread(scheduler::FarmState state, std::vector<scheduler::AcceptFiles> unaccepted)
+    : state_(std::move(state)),
+      queue_(queue_capacity),
+      unaccepted_(std::move(unaccepted)),
+      summary_(state_.summary()) {}
 
 FarmThread::~FarmThread() {
   stop();

@@ -39,7 +39,9 @@ struct FarmPorts {
 
 class FarmThread final : public api::Farm {
  public:
-  explicit FarmThread(scheduler::FarmState state);
+  // `unaccepted`: accepted attempts of an earlier run whose files the disk refuses to move; tried every
+  // second.
+  FarmThread(scheduler::FarmState state, std::vector<scheduler::AcceptFiles> unaccepted);
   ~FarmThread() override;  // stops
 
   // Before start(), once those who are reached through the ports exist: some of them need the farm first.

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <optional>
 #include <random>
+#include <set>
 #include <thread>
 
 #include "api/api.h"
@@ -87,23 +88,30 @@ class RequestDesk {
 };
 
 // A farm under way when the last run ended: its attempts' files are brought to where the database says they
-// are.
-Status accept_again(store::Store& store, files::Results& results) {
+// are. Returns those that the disk refuses for now.
+Result<std::vector<scheduler::AcceptFiles>> accept_again(store::Store& store, files::Results& results) {
   auto unmoved = store.unmoved();
-  if (!unmoved) return fail(std::move(unmoved.error()));
+  if (!unmoved) return unmoved;
+  std::vector<scheduler::AcceptFiles> refused;
   for (const auto& accept : *unmoved) {
     if (auto moved = results.accept(accept); !moved) {
       log::error("files", "while moving the frames of {}: {}", accept.task.str(), moved.error().message);
+      refused.push_back(accept);
     }
   }
-  return {};
+  return refused;
 }
 
 // Uploads of attempts that nobody can accept any more. Those of open tasks stay: their node may still commit.
-Status drop_stray_uploads(const files::Results& results, const scheduler::FarmState& state) {
+// Those of accepted attempts that could not be moved yet are frames that are done: they stay at all costs.
+Status drop_stray_uploads(const std::vector<scheduler::AcceptFiles>& unmoved, const files::Results& results,
+                          const scheduler::FarmState& state) {
+  std::set<std::pair<TaskId, std::uint32_t>> kept;
+  for (const auto& accept : unmoved) kept.emplace(accept.task, accept.attempt);
   const auto incoming = results.incoming();
   if (!incoming) return fail(incoming.error());
   for (const auto& attempt : *incoming) {
+    if (kept.contains({attempt.task, attempt.attempt})) continue;
     const auto* job = state.job(attempt.task.job);
     const bool is_open = job != nullptr && (job->state == scheduler::JobState::active ||
                                             job->state == scheduler::JobState::paused);
@@ -132,18 +140,19 @@ Status run(const Config& config, const sigset_t& signals) {
   files::Blobs blobs(layout);
   files::Results results(layout);
   files::Thumbnails thumbnails(layout);
-  if (auto accepted = accept_again(*store, results); !accepted) return accepted;
+  auto unmoved = accept_again(*store, results);
+  if (!unmoved) return fail(std::move(unmoved.error()));
 
   scheduler::Policy policy;
   policy.grace_ms = std::int64_t{config.grace_s} * 1000;
   policy.max_failures = config.max_failures;
   const Instant started = runtime::now();
   scheduler::FarmState state(policy, *rows, started);
-  if (auto dropped = drop_stray_uploads(results, state); !dropped) return dropped;
+  if (auto dropped = drop_stray_uploads(*unmoved, results, state); !dropped) return dropped;
   log::info("controller", "Kiln {} on {}: {} jobs, {} nodes known, epoch {}", version, data.string(),
             rows->jobs.size(), rows->nodes.size(), *epoch);
 
-  FarmThread farm(std::move(state));
+  FarmThread farm(std::move(state), std::move(*unmoved));
   LiveView live([&farm] { return farm.summary(); });
   DatabaseReader database(*reader);
   DiskStorage storage(layout, blobs, results, thumbnails);

@@ -54,7 +54,7 @@ std::string own_user() {
   return entry != nullptr ? entry->pw_name : "";
 }
 
-Status wait_until_up(const BrokerConfig& config, runtime::Child& process) {
+Status wait_until_up(const BrokerConfig& config, runtime::Process& process) {
   const auto deadline = std::chrono::steady_clock::now() + start_deadline;
   while (std::chrono::steady_clock::now() < deadline) {
     if (probe(config, Probe::connect)) return {};
@@ -67,7 +67,7 @@ Status wait_until_up(const BrokerConfig& config, runtime::Child& process) {
                                          config.host, config.port, start_deadline.count()));
 }
 
-Result<runtime::Child> launch(const BrokerConfig& config) {
+Result<runtime::Process> launch(const BrokerConfig& config) {
   if (!probe(config, Probe::bind)) {
     return fail(
         Code::conflict,
@@ -87,7 +87,7 @@ Result<runtime::Child> launch(const BrokerConfig& config) {
   for (const char* program : {"/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"}) {
     if (config.program == "mosquitto" && ::access(program, X_OK) == 0) options.argv[0] = program;
   }
-  auto process = runtime::Child::spawn(options);
+  auto process = runtime::Process::spawn(options);
   if (!process) {
     if (process.error().code != Code::not_found) return process;
     return fail(Code::not_found,

@@ -57,7 +57,9 @@ Link::Link(LinkConfig config, LinkHandlers handlers)
   client_->subscribe(topics::all_requests_filter(), 1);
 }
 
-Link::~Link() { stop(); }
+Link::~Link() {
+  stop();
+}
 
 void Link::stop() {
   if (std::exchange(is_stopped_, true)) return;

@@ -65,7 +65,7 @@ class Link {
   Outbound outbound_;
   std::map<std::string, std::int64_t> complained_ms_;  // by topic; on the MQTT thread only
   bool is_stopped_ = false;
-  std::unique_ptr<runtime::MqttClient> client_;        // last: its thread uses what stands above
+  std::unique_ptr<runtime::MqttClient> client_;  // last: its thread uses what stands above
 };
 
 }  // namespace kiln::fleet

@@ -27,7 +27,8 @@ class Id {
   }
   [[nodiscard]] const std::string& str() const { return text_; }
   [[nodiscard]] bool empty() const { return text_.empty(); }
-  friend auto operator<=>(const Id&, const Id&) = default;
+  friend auto operator<=>(const Id&,
+                          const Id&) = default;  // NOLINT(modernize-use-nullptr): a literal 0 of <=>
 
  private:
   static Error bad_id(std::string_view what, std::string_view text);
@@ -50,7 +51,7 @@ struct TaskId {
 
   [[nodiscard]] std::string str() const;
   static Result<TaskId> parse(std::string_view text);
-  friend auto operator<=>(const TaskId&, const TaskId&) = default;
+  friend auto operator<=>(const TaskId&, const TaskId&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 // A job's id is its number in this farm and five random letters: short to type (`kiln job 7` finds it),

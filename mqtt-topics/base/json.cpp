@@ -31,7 +31,8 @@ Status scan(std::string_view text, const JsonLimits& limits) {
   bool in_string = false;
   for (std::size_t i = 0; i < text.size();) {
     const char c = text[i];
-    const std::size_t length = c == '\0' ? 0 : utf8_length(text.substr(i));
+    const bool is_ascii = static_cast<unsigned char>(c) < 0x80;  // nearly always: do not look further
+    const std::size_t length = c == '\0' ? 0 : is_ascii ? 1 : utf8_length(text.substr(i));
     if (length == 0) return fail(Code::invalid, fmt::format("byte {} is no UTF-8 text", i));
     if (in_string) {
       if (c == '\\') {

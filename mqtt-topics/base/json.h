@@ -16,7 +16,7 @@ namespace kiln {
 
 // What a parser accepts, checked before cJSON sees a byte. The defaults fit an MQTT message.
 struct JsonLimits {
-  std::size_t bytes = 16 * 1024;  // protocol.md: 16 KiB a message
+  std::size_t bytes = 16ULL * 1024;  // protocol.md: 16 KiB a message
   std::size_t depth = 16;
   std::size_t values = 4096;  // keys and elements in all
 };

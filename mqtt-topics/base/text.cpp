@@ -23,24 +23,42 @@ std::size_t utf8_length(std::string_view text) {
   return 0;
 }
 
-bool is_utf8(std::string_view text) {
-  while (!text.empty()) {
-    const auto length = utf8_length(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
+namespace {
+
+bool is_ascii(char c) {
+  return static_cast<unsigned char>(c) < 0x80;
+}
+
+// Where the first invalid byte or NUL stands, from `begin` on; the text's size when there is none.
+std::size_t valid_until(std::string_view text, std::size_t begin) {
+  std::size_t i = begin;
+  while (i < text.size() && text[i] != '\0') {
+    const auto length = is_ascii(text[i]) ? 1 : utf8_length(text.substr(i));
+    if (length == 0) break;
+    i += length;
   }
-  return true;
+  return i;
+}
+
+}  // namespace
+
+bool is_utf8(std::string_view text) {
+  for (std::size_t i = 0;; ++i) {
+    i = valid_until(text, i);
+    if (i == text.size()) return true;
+    if (text[i] != '\0') return false;
+  }
 }
 
 std::string to_utf8(std::string_view text) {
   std::string out;
-  out.reserve(text.size());
-  while (!text.empty()) {
-    const auto length = text[0] == '\0' ? 0 : utf8_length(text);
-    out += length == 0 ? std::string_view("\xef\xbf\xbd") : text.substr(0, length);
-    text.remove_prefix(length == 0 ? 1 : length);
+  for (std::size_t begin = 0;; ++begin) {
+    const auto end = valid_until(text, begin);
+    out += text.substr(begin, end - begin);
+    if (end == text.size()) return out;
+    out += "\xef\xbf\xbd";
+    begin = end;
   }
-  return out;
 }
 
 bool is_one_line(std::string_view text) {

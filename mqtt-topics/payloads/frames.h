@@ -35,7 +35,7 @@ class FrameSet {
 
   static constexpr std::int32_t max_frame = 1'048'574;  // Blender's MAXFRAME; MINAFRAME is its negative
   static constexpr std::size_t max_frames = 1'000'000;
-  static constexpr std::size_t max_text = 8 * 1024;  // leaves room for the rest of a 16 KiB message
+  static constexpr std::size_t max_text = 8ULL * 1024;  // leaves room for the rest of a 16 KiB message
 
  private:
   struct Run {

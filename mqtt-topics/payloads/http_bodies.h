@@ -19,7 +19,7 @@ inline constexpr std::size_t max_chunk = 1000;  // frames of one task
 inline constexpr std::size_t max_result_files =
     4096;                                        // of one attempt: a frame may have several views or passes
 inline constexpr std::size_t max_warnings = 20;  // of one attempt
-inline constexpr std::size_t max_result_bytes = 1024 * 1024;  // of one ResultReport
+inline constexpr std::size_t max_result_bytes = 1024ULL * 1024;  // of one ResultReport
 
 // True for a relative path that stays in its tree: no leading '/', no empty, '.' or '..' segment, no NUL,
 // backslash or control character, valid UTF-8, at most 1024 bytes, at most 255 a segment.

@@ -24,7 +24,7 @@ inline constexpr std::size_t max_renderers = 32;     // renderers named in one i
 inline constexpr std::size_t max_tasks_listed = 96;  // entries in one nodes/<id>/tasks: fits 16 KiB
 
 // Texts. An encoder cuts what is meant for people (names, messages) to these; a decoder refuses more.
-inline constexpr std::size_t max_message_bytes = 16 * 1024;  // of one MQTT payload (protocol.md)
+inline constexpr std::size_t max_message_bytes = 16ULL * 1024;  // of one MQTT payload (protocol.md)
 inline constexpr std::size_t max_cid_bytes = 64;
 inline constexpr std::size_t max_name_bytes = 200;   // a job's, node's, device's or version's name
 inline constexpr std::size_t max_text_bytes = 1000;  // a sentence: message, error

@@ -85,7 +85,7 @@ Result<std::string> read_file(const fs::path& path, std::size_t max_bytes) {
   auto fd = open_file(path, O_RDONLY);
   if (!fd) return fail(std::move(fd.error()));
   std::string bytes;
-  char chunk[16 * 1024];
+  char chunk[16ULL * 1024];
   for (;;) {
     const auto read = ::read(fd->get(), chunk, sizeof chunk);
     if (read < 0 && errno == EINTR) continue;

@@ -15,17 +15,11 @@ namespace kiln::runtime {
 
 // An errno as an Error: "<doing>: <the system's text>". full for ENOSPC and EDQUOT, not_found, denied, io.
 Error os_error(int error, std::string_view doing);
-inline Error system_error(int error, std::string_view doing) {
-  return os_error(error, doing);
-}
 
 // The file holds either what it held or all of `bytes`, whatever happens: temporary file beside it, fsync,
 // rename, fsync of the folder. The folder must exist. Errors: full, denied, not_found, io, each with the
 // path.
 Status write_file_atomically(const std::filesystem::path& path, std::string_view bytes, mode_t mode = 0644);
-inline Status write_file(const std::filesystem::path& path, std::string_view bytes, mode_t mode = 0644) {
-  return write_file_atomically(path, bytes, mode);
-}
 
 // Errors: not_found; too_large over max_bytes; denied, io.
 Result<std::string> read_file(const std::filesystem::path& path, std::size_t max_bytes);

@@ -21,8 +21,8 @@ namespace kiln::runtime {
 
 namespace {
 
-constexpr std::size_t max_header_bytes = 64 * 1024;  // of one answer
-constexpr std::size_t max_line_bytes = 1024 * 1024;  // of stream()
+constexpr std::size_t max_header_bytes = 64ULL * 1024;  // of one answer
+constexpr std::size_t max_line_bytes = 1024ULL * 1024;  // of stream()
 
 struct FreeEasy {
   void operator()(CURL* easy) const { curl_easy_cleanup(easy); }

@@ -30,11 +30,11 @@ struct HttpResponse {
 
 struct HttpOptions {
   std::chrono::milliseconds connect_timeout{5'000};
-  std::chrono::seconds stall{30};                // no byte moves for this long: given up
-  std::chrono::milliseconds overall{0};          // for a whole exchange; 0 = none
-  std::size_t max_body_bytes = 4 * 1024 * 1024;  // of an answer kept in memory
-  std::string ca_file;                           // "" = the system's
-  HttpHeaders headers;                           // sent with every request
+  std::chrono::seconds stall{30};                   // no byte moves for this long: given up
+  std::chrono::milliseconds overall{0};             // for a whole exchange; 0 = none
+  std::size_t max_body_bytes = 4ULL * 1024 * 1024;  // of an answer kept in memory
+  std::string ca_file;                              // "" = the system's
+  HttpHeaders headers;                              // sent with every request
   // Asked about once a second, and whenever bytes move; true ends the exchange.
   std::function<bool()> cancelled;
   // Told as often: bytes of the bodies of this exchange so far. For progress bars.

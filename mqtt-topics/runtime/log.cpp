@@ -17,7 +17,7 @@ namespace kiln::log {
 
 namespace {
 
-constexpr std::size_t max_line_bytes = 8 * 1024;  // a renderer's whole output is no log line
+constexpr std::size_t max_line_bytes = 8ULL * 1024;  // a renderer's whole output is no log line
 
 std::atomic<Level> level_now = Level::info;
 
@@ -80,6 +80,7 @@ void write_journal(Level level, std::string_view room, std::string_view message,
                                       fmt::format("KILN_ROOM={}", room)};
   for (const auto& [name, value] : fields) entries.push_back(fmt::format("KILN_{}={}", name, value));
   std::vector<iovec> parts;
+  parts.reserve(entries.size());
   for (auto& entry : entries) parts.push_back({entry.data(), entry.size()});
   ::sd_journal_sendv(parts.data(), static_cast<int>(parts.size()));
 }

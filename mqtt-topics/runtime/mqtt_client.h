@@ -34,8 +34,8 @@ struct MqttConfig {
   std::chrono::seconds keepalive{15};  // the broker gives us up after 1.5 times this; at least 5
   std::chrono::milliseconds retry_min{200};
   std::chrono::milliseconds retry_max{10'000};
-  std::size_t max_payload_bytes = 16 * 1024;  // protocol.md; longer ones are refused in both directions
-  std::size_t max_outgoing = 4'096;           // messages not yet written, or not yet acknowledged
+  std::size_t max_payload_bytes = 16ULL * 1024;  // protocol.md; longer ones are refused in both directions
+  std::size_t max_outgoing = 4'096;              // messages not yet written, or not yet acknowledged
 };
 
 struct MqttMessage {

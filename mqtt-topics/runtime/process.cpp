@@ -337,7 +337,7 @@ namespace {
 
 // Reads what is there, keeps what fits; false at the end.
 bool take(int fd, std::string& text, std::size_t max_bytes) {
-  std::array<char, 16 * 1024> chunk{};
+  std::array<char, 16ULL * 1024> chunk{};
   for (;;) {
     const auto got = ::read(fd, chunk.data(), chunk.size());
     if (got < 0 && errno == EINTR) continue;

@@ -76,7 +76,6 @@ class Process {
   Fd pidfd_;
   std::optional<ExitStatus> status_;
 };
-using Child = Process;
 
 struct CaptureOptions {
   std::filesystem::path cwd;
@@ -84,8 +83,8 @@ struct CaptureOptions {
   Limits limits;
   int niceness = 0;
   std::chrono::milliseconds timeout{60'000};
-  std::size_t max_output_bytes = 1024 * 1024;  // what comes after is read and thrown away
-  int cancel_fd = -1;                          // readable: stop it (an EventFd's)
+  std::size_t max_output_bytes = 1024ULL * 1024;  // what comes after is read and thrown away
+  int cancel_fd = -1;                             // readable: stop it (an EventFd's)
 };
 struct Captured {
   ExitStatus status;

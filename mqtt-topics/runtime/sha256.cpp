@@ -87,7 +87,7 @@ std::string digest_of(std::string_view bytes) {
 
 Result<std::string> digest_of_file(const std::filesystem::path& path,
                                    const std::function<bool()>& cancelled) {
-  constexpr std::size_t piece = 256 * 1024;
+  constexpr std::size_t piece = 256ULL * 1024;
   auto fd = open_file(path, O_RDONLY);
   if (!fd) return fail(std::move(fd.error()));
   ::posix_fadvise(fd->get(), 0, 0, POSIX_FADV_SEQUENTIAL);

@@ -30,9 +30,6 @@ class Sha256 {
 };
 
 std::string digest_of(std::string_view bytes);
-inline std::string sha256_of(std::string_view bytes) {
-  return digest_of(bytes);
-}
 
 // Reads the file in pieces; asks `cancelled` (may be empty) between them. Errors: not_found, denied, io;
 // timeout when cancelled.

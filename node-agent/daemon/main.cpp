@@ -8,6 +8,7 @@
 #include "daemon/config.h"
 #include "daemon/identity.h"
 #include "runtime/files.h"
+#include "telemetry/nvml.h"
 
 namespace {
 
@@ -32,6 +33,8 @@ int serve(kiln::agent::Config config, int signal_fd) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // The same program, started by telemetry as the child that talks to NVIDIA's driver and may hang in it.
+  if (kiln::telemetry::is_nvml_probe(argc, argv)) return kiln::telemetry::nvml_probe_main(argc, argv);
   auto config = kiln::agent::read_command_line(argc, argv);
   if (!config) return refuse(config.error());
   if (config->check) return kiln::agent::check_box(*config) ? 0 : 1;

@@ -19,7 +19,7 @@ class LogRing {
   [[nodiscard]] std::string text() const;
 
   // The API and its readers take a log whole; 256 KiB is some thousand lines.
-  static constexpr std::size_t default_bytes = 256 * 1024;
+  static constexpr std::size_t default_bytes = 256UL * 1024;
 
  private:
   std::size_t head_max_;

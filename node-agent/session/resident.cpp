@@ -21,9 +21,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int answer_number = 3;                       // the descriptor's number in the child
-constexpr std::size_t max_answer_bytes = 1024 * 1024;  // a list of some thousand files
-constexpr std::size_t max_line_bytes = 16 * 1024;      // of stdout; longer ones are told in pieces
+constexpr int answer_number = 3;                         // the descriptor's number in the child
+constexpr std::size_t max_answer_bytes = 1024UL * 1024;  // a list of some thousand files
+constexpr std::size_t max_line_bytes = 16UL * 1024;      // of stdout; longer ones are told in pieces
 constexpr std::chrono::milliseconds tick{1000};
 constexpr int niceness = 10;  // the agent's heartbeat, and a controller on the same box, come first
 
@@ -71,7 +71,7 @@ std::uint64_t Resident::memory_mib() const {
   const auto text = runtime::read_file(fmt::format("/proc/{}/statm", pid()), 4096);
   unsigned long long pages = 0;
   if (!text || std::sscanf(text->c_str(), "%*u %llu", &pages) != 1) return 0;
-  return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) / (1024 * 1024);
+  return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) / (1024UL * 1024);
 }
 
 Status Resident::send(const Json& command) {
@@ -81,7 +81,7 @@ Status Resident::send(const Json& command) {
 }
 
 bool Resident::drain(const runtime::Fd& pipe, std::string& into, bool& heard) {
-  std::array<char, 16 * 1024> buffer;
+  std::array<char, 16UL * 1024> buffer;
   for (;;) {
     const auto got = ::read(pipe.get(), buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;

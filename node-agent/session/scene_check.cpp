@@ -20,8 +20,8 @@ namespace {
 using payloads::Failure;
 using payloads::FailureScope;
 
-constexpr std::size_t header_bytes = 17;       // the longer of the two forms
-constexpr std::size_t head_bytes = 64 * 1024;  // a compressed file's first block begins within
+constexpr std::size_t header_bytes = 17;         // the longer of the two forms
+constexpr std::size_t head_bytes = 64UL * 1024;  // a compressed file's first block begins within
 
 std::optional<int> number(std::string_view digits) {
   int value = 0;

@@ -32,7 +32,7 @@ constexpr std::chrono::milliseconds progress_interval{250};  // of one task
 constexpr std::chrono::milliseconds status_interval{2000};   // a status line in the log
 constexpr std::size_t max_warnings = 20;
 constexpr std::size_t max_last_words = 3;
-constexpr std::uint64_t mib = 1024 * 1024;
+constexpr std::uint64_t mib = 1024UL * 1024;
 
 std::string text_of(const Json& json, std::string_view key) {
   const auto* value = json.find(key);
@@ -291,7 +291,7 @@ Slot::Step<void> Slot::ensure_process(Work& work) {
   std::error_code error;
   fs::remove_all(launch.tmp, error);
   auto prepared = runtime::make_folders(launch.tmp);
-  if (prepared) prepared = runtime::write_file(launch.script, resident_script);
+  if (prepared) prepared = runtime::write_file_atomically(launch.script, resident_script);
   if (!prepared) return tl::make_unexpected(stopped_by(prepared.error(), "preparing Blender's folder"));
   auto started = Resident::start(launch);
   if (!started) return tl::make_unexpected(Stop{false, missing_renderer(started.error(), config_.blender)});

@@ -22,8 +22,8 @@ namespace kiln::telemetry {
 namespace {
 
 constexpr std::size_t max_answer_bytes = 16UL * 1024;  // 16 GPUs take 4 KiB
-constexpr std::size_t max_unkillable = 2;            // a driver that swallows children is not fed more
-constexpr unsigned healthy_answers = 10;             // one that answers once and hangs again stays backed off
+constexpr std::size_t max_unkillable = 2;              // a driver that swallows children is not fed more
+constexpr unsigned healthy_answers = 10;  // one that answers once and hangs again stays backed off
 constexpr double max_mib = 4.0 * 1024 * 1024;
 
 void set(Json& json, const char* key, const std::optional<double>& value) {

@@ -114,7 +114,7 @@ class Surroundings(unittest.TestCase):
         try:
             farm.start("box-1", [BIN / "kiln-agent", "--controller", farm.url, "--data", farm.folder / "box-1", "--id",
                                  "box-1"])
-            wait_until("the agent says what it waits for", lambda: "does not answer" in farm.log("box-1"))
+            wait_until("the agent says what it waits for", lambda: "nothing answers at" in farm.log("box-1"))
             farm.start_controller()
             wait_until("the agent is online", lambda: farm.presence("box-1") == "online")
         finally:
@@ -145,7 +145,7 @@ class Surroundings(unittest.TestCase):
                 farm.agent("box-1")
                 ballast = small / "ballast"
                 with open(ballast, "wb") as file:
-                    file.write(b"\0" * (36 << 20))
+                    file.write(b"\0" * (42 << 20))
                 wait_until("an alarm about the disk",
                            lambda: any("disk" in alarm for alarm in farm.get("/api/v1/farm")["alarms"]))
                 job = farm.submit(scene, "1-6")["id"]

@@ -1,5 +1,5 @@
-// CMocka for C++. Include this after every other header: cmocka.h defines `fail`, `skip` and `mock` as macros,
-// which break <ios> and our own fail().
+// CMocka for C++. Include this after every other header: cmocka.h defines `fail`, `skip` and `mock` as
+// macros, which break <ios> and our own fail().
 #pragma once
 
 #include <setjmp.h>
@@ -34,14 +34,15 @@ void check_equal_at(const A& got, const B& want, const char* expression, const c
   }
   _assert_true(0, expression, file, line);
 }
-#define check_equal(got, want) ::kiln::test::check_equal_at((got), (want), #got " == " #want, __FILE__, __LINE__)
+#define check_equal(got, want) \
+  ::kiln::test::check_equal_at((got), (want), #got " == " #want, __FILE__, __LINE__)
 
 // The result holds a value; its error is printed otherwise.
-#define check_ok(result)                                                              \
-  do {                                                                                \
-    const auto& check_ok_result = (result);                                           \
+#define check_ok(result)                                                                \
+  do {                                                                                  \
+    const auto& check_ok_result = (result);                                             \
     if (!check_ok_result) print_error("%s\n", check_ok_result.error().message.c_str()); \
-    check(check_ok_result.has_value());                                               \
+    check(check_ok_result.has_value());                                                 \
   } while (false)
 
 inline void check_contains_at(std::string_view text, std::string_view part, const char* file, int line) {
@@ -51,7 +52,8 @@ inline void check_contains_at(std::string_view text, std::string_view part, cons
 }
 #define check_contains(text, part) ::kiln::test::check_contains_at((text), (part), __FILE__, __LINE__)
 
-// int main() { return kiln::test::run("frames", {{"10-1 is refused with the way to write it", &backwards}, …}); }
+// int main() { return kiln::test::run("frames", {{"10-1 is refused with the way to write it", &backwards},
+// …}); }
 struct Case {
   const char* promise;
   void (*body)();
@@ -59,7 +61,7 @@ struct Case {
 inline int run(const char* group, std::initializer_list<Case> cases) {
   std::vector<CMUnitTest> tests;
   for (const auto& one : cases) {
-    const auto call = [](void** state) { reinterpret_cast<void (*)()>(*state)(); };
+    const auto call = [](void** state) { reinterpret_cast<void (*)()> (*state)(); };
     tests.push_back({one.promise, call, nullptr, nullptr, reinterpret_cast<void*>(one.body)});
   }
   return _cmocka_run_group_tests(group, tests.data(), tests.size(), nullptr, nullptr) == 0 ? 0 : 1;

@@ -55,6 +55,7 @@ inline sch::JobRow job_row(std::string_view id, std::uint64_t number, std::strin
 
 inline sch::NodeRow node_row(std::string_view id, std::string_view blender) {
   sch::NodeRow row;
+  row.info.agent_version = "0.1.0";
   row.id = node_id(id);
   row.info.name = std::string(id);
   row.info.slots = 1;

@@ -21,8 +21,10 @@ bool is(const kiln::Result<fleet::Inbound>& inbound) {
 }
 
 void every_leaf_of_a_node_means_something() {
-  check(is_event<scheduler::NodeStatusSeen>(read("kiln/v1/nodes/a/status", R"({"state":"online","sid":1})", false)));
-  check(is_event<scheduler::NodeTasksSeen>(read("kiln/v1/nodes/a/tasks", R"({"sid":1,"seq":2,"run":[]})", false)));
+  check(is_event<scheduler::NodeStatusSeen>(
+      read("kiln/v1/nodes/a/status", R"({"state":"online","sid":1})", false)));
+  check(is_event<scheduler::NodeTasksSeen>(
+      read("kiln/v1/nodes/a/tasks", R"({"sid":1,"seq":2,"run":[]})", false)));
   check(is_event<scheduler::NodeAckSeen>(read("kiln/v1/nodes/a/ack", R"({"cid":"c","ok":true})", false)));
   check(is<fleet::GpuSeen>(read("kiln/v1/nodes/a/gpus/1/telemetry", R"({"temp_c":61,"ts":1})", false)));
   check(is<fleet::RequestSeen>(read("kiln/v1/request/ann/job-submit", R"({"cid":"c"})", false)));

@@ -17,20 +17,24 @@ namespace {
 
 struct Wire {
   std::vector<Outbound::Message> sent;
-  Outbound out{24, "0.1.0", "http://127.0.0.1:8780", [this](Outbound::Message m) { sent.push_back(std::move(m)); }};
+  Outbound out{24, "0.1.0", "http://127.0.0.1:8780",
+               [this](Outbound::Message m) { sent.push_back(std::move(m)); }};
 
   std::size_t count(const std::string& topic) const {
     return static_cast<std::size_t>(
         std::count_if(sent.begin(), sent.end(), [&](const auto& m) { return m.topic == topic; }));
   }
   const Outbound::Message& last(const std::string& topic) const {
-    const auto found = std::find_if(sent.rbegin(), sent.rend(), [&](const auto& m) { return m.topic == topic; });
+    const auto found =
+        std::find_if(sent.rbegin(), sent.rend(), [&](const auto& m) { return m.topic == topic; });
     check(found != sent.rend());
     return *found;
   }
 };
 
-Instant at(std::int64_t ms) { return {ms, 1'700'000'000'000 + ms}; }
+Instant at(std::int64_t ms) {
+  return {ms, 1'700'000'000'000 + ms};
+}
 
 scheduler::JobRow job(std::uint32_t done) {
   scheduler::JobRow row;

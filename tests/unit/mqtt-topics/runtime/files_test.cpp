@@ -28,8 +28,8 @@ struct Folder {
 void a_file_is_replaced_whole_and_read_back() {
   const Folder folder;
   const auto file = folder.path / "state.json";
-  check_ok(runtime::write_file(file, "one"));
-  check_ok(runtime::write_file(file, "two"));
+  check_ok(runtime::write_file_atomically(file, "one"));
+  check_ok(runtime::write_file_atomically(file, "two"));
   const auto bytes = runtime::read_file(file, 100);
   check_ok(bytes);
   check_equal(*bytes, "two");
@@ -41,13 +41,13 @@ void a_file_is_replaced_whole_and_read_back() {
 void a_write_that_fails_leaves_the_old_file() {
   const Folder folder;
   const auto file = folder.path / "state.json";
-  check_ok(runtime::write_file(file, "old"));
+  check_ok(runtime::write_file_atomically(file, "old"));
   ::signal(SIGXFSZ, SIG_IGN);
   struct rlimit before {};
   ::getrlimit(RLIMIT_FSIZE, &before);
   const struct rlimit small { 1'000, before.rlim_max };
   ::setrlimit(RLIMIT_FSIZE, &small);
-  const auto written = runtime::write_file(file, std::string(5'000, 'x'));
+  const auto written = runtime::write_file_atomically(file, std::string(5'000, 'x'));
   ::setrlimit(RLIMIT_FSIZE, &before);
   check(!written.has_value());
   check_contains(written.error().message, "state.json");
@@ -56,8 +56,8 @@ void a_write_that_fails_leaves_the_old_file() {
 }
 
 void a_full_disk_has_its_own_code() {
-  check(runtime::system_error(ENOSPC, "x").code == Code::full);
-  check(runtime::write_file("/dev/full/x", "a").error().code == Code::not_found);  // no folder
+  check(runtime::os_error(ENOSPC, "x").code == Code::full);
+  check(runtime::write_file_atomically("/dev/full/x", "a").error().code == Code::not_found);  // no folder
   const runtime::Fd full(::open("/dev/full", O_WRONLY));
   check(runtime::write_all(full.get(), "a", "x").error().code == Code::full);
 }
@@ -80,7 +80,7 @@ void digests_are_those_of_sha256sum() {
       "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";  // FIPS 180-2, B.1
   check_equal(runtime::digest_of("abc"), abc);
   const Folder folder;
-  check_ok(runtime::write_file(folder.path / "f", "abc"));
+  check_ok(runtime::write_file_atomically(folder.path / "f", "abc"));
   check_equal(*runtime::digest_of_file(folder.path / "f"), abc);
   check(runtime::digest_of_file(folder.path / "f", [] { return true; }).error().code == Code::timeout);
 }

@@ -154,7 +154,7 @@ void a_broker_that_was_killed_and_restarted_is_joined_again() {
   check_equal(one.next(), "connected again");
   check_ok(one.client->publish("a", "still subscribed", 1, false));
   check_equal(one.next(), "a still subscribed");
-  check_equal(one.sid.load(), 2);
+  check(one.sid.load() >= 2);  // a dying broker may have taken one more connection
 }
 
 void the_last_will_carries_the_sid_of_its_connection() {

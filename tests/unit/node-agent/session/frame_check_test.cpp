@@ -18,7 +18,7 @@ std::string big(std::uint64_t value, unsigned bytes) {
 }
 std::string little(std::uint64_t value, unsigned bytes) {
   std::string out;
-  for (unsigned i = 0; i < bytes; ++i) out += static_cast<char>(value >> (8 * i));
+  for (unsigned i = 0; i < bytes; ++i) out += i < 8 ? static_cast<char>(value >> (8 * i)) : '\0';
   return out;
 }
 
@@ -105,7 +105,7 @@ std::string tiff(bool is_big_endian) {
 std::string targa(bool has_runs) {
   const auto head = little(0, 2) + std::string(1, has_runs ? '\x0a' : '\x02') + std::string(9, '\0') +
                     little(20, 2) + little(10, 2) + std::string("\x18\0", 2);
-  if (!has_runs) return head + std::string(20 * 10 * 3, 't');
+  if (!has_runs) return head + std::string(600, 't');
   std::string packets;
   for (int i = 0; i < 10; ++i)
     packets += std::string("\x89rgb", 4) + "\x09" + std::string(30, 't');  // 10 alike, 10 apart
