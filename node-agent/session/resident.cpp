@@ -25,7 +25,6 @@ constexpr int answer_number = 3;                         // the descriptor's num
 constexpr std::size_t max_answer_bytes = 1024UL * 1024;  // a list of some thousand files
 constexpr std::size_t max_line_bytes = 16UL * 1024;      // of stdout; longer ones are told in pieces
 constexpr std::chrono::milliseconds tick{1000};
-constexpr int niceness = 10;  // the agent's heartbeat, and a controller on the same box, come first
 
 }  // namespace
 
@@ -47,7 +46,6 @@ Result<Resident> Resident::start(const Launch& launch) {
                          {output->write.get(), 1},
                          {output->write.get(), 2},
                          {answers->write.get(), answer_number}};
-  options.niceness = niceness;
   auto process = runtime::Process::spawn(options);
   if (!process) return fail(std::move(process.error()));
 
