@@ -154,12 +154,22 @@ std::vector<planner::Attempt> journalled(const transfer::Delivery& delivery) {
   return attempts;
 }
 
-}  // namespace
-
-int block_stop_signals() {
+sigset_t stop_signals() {
   sigset_t stop;
   sigemptyset(&stop);
   for (const int number : {SIGTERM, SIGINT}) sigaddset(&stop, number);
+  return stop;
+}
+
+void unblock_stop_signals() {
+  const auto stop = stop_signals();
+  KILN_ASSERT(::pthread_sigmask(SIG_UNBLOCK, &stop, nullptr) == 0);
+}
+
+}  // namespace
+
+int block_stop_signals() {
+  const auto stop = stop_signals();
   KILN_ASSERT(::pthread_sigmask(SIG_BLOCK, &stop, nullptr) == 0);
   const int fd = ::signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
   KILN_ASSERT(fd >= 0);
@@ -218,6 +228,7 @@ struct Agent::Parts {
     if (uplink_ && connected_ && !uplink_->flush(goodbye))
       log::warn("agent", "the broker did not take our last words");
     uplink_.reset();
+    unblock_stop_signals();  // whoever does not want to wait for the threads to end may ask once more
   }
 
  private:
@@ -267,7 +278,8 @@ struct Agent::Parts {
 
   void watch(int round, std::vector<payloads::RendererInfo>& renderers) {
     if (round % survey_rounds == 0) {
-      if (renderers.empty()) {
+      // Later on it is only worth a try when the program has come.
+      if (renderers.empty() && (round == 0 || is_installed(config_.blender))) {
         renderers = session::Runner::detect(config_.blender);
         if (renderers.empty() && round == 0) log::warn("agent", "{}", no_renderer(config_.blender));
         for (const auto& one : renderers) log::info("agent", "found {} {}", one.name, one.version);
@@ -314,7 +326,7 @@ struct Agent::Parts {
 
   void on(const FarmFound& item) {
     const auto& farm = item.farm;
-    away_since_ms_ = now_.mono_ms;
+    if (!connected_) away_since_ms_ = now_.mono_ms;
     if (farm.id != state_.farm()) {
       if (!state_.farm().empty()) log::warn("agent", "the controller's farm is another one now: {}", farm.id);
       if (auto stored = state_.set_farm(farm.id); !stored) log::error("agent", "{}", stored.error().message);

@@ -129,6 +129,7 @@ std::uint64_t StateFile::epoch() const {
 Status StateFile::set_farm(const std::string& farm) {
   const std::lock_guard lock(mutex_);
   values_.farm = farm;
+  values_.epoch = 0;
   return save();
 }
 

@@ -37,7 +37,7 @@ class StateFile {
   [[nodiscard]] std::string farm() const;
   [[nodiscard]] std::uint64_t epoch() const;
   // Errors: io, full. The new value counts in memory even then.
-  Status set_farm(const std::string& farm);
+  Status set_farm(const std::string& farm);  // another farm counts its epochs from 0
   Status set_epoch(std::uint64_t epoch);
   // The next sid, above every one used so far. Not an error when it cannot be stored: it is logged, and a sid
   // used twice is repaired by the planner's rule.

@@ -1,8 +1,11 @@
 #include "daemon/survey.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <string_view>
 
 #include "base/version.h"
 #include "daemon/identity.h"
@@ -27,6 +30,18 @@ payloads::NodeInfo describe(const Config& config, const telemetry::Hardware& har
   info.renderers = std::move(renderers);
   info.gpus = hardware.gpus;
   return info;
+}
+
+bool is_installed(const std::string& program) {
+  if (program.find('/') != std::string::npos) return ::access(program.c_str(), X_OK) == 0;
+  const char* path = std::getenv("PATH");
+  std::string_view rest = path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin";
+  while (!rest.empty()) {
+    const auto folder = rest.substr(0, rest.find(':'));
+    rest.remove_prefix(std::min(folder.size() + 1, rest.size()));
+    if (::access(fmt::format("{}/{}", folder, program).c_str(), X_OK) == 0) return true;
+  }
+  return false;
 }
 
 std::string no_renderer(const std::string& blender) {

@@ -17,6 +17,9 @@ std::uint32_t slots_of(const Config& config, const telemetry::Hardware& hardware
 payloads::NodeInfo describe(const Config& config, const telemetry::Hardware& hardware,
                             std::vector<payloads::RendererInfo> renderers);
 
+// Whether there is such a program: a path, or a name in PATH.
+bool is_installed(const std::string& program);
+
 // What a person reads when this box has no renderer: what to do.
 std::string no_renderer(const std::string& blender);
 
