@@ -336,7 +336,7 @@ void FarmState::Data::place(Node& node) {
   const std::uint64_t ahead = load > is.slots ? load - is.slots : 0;
   const auto ahead_ms = node.waiting == 0 ? 0 : node.waiting_ms * ahead / node.waiting;
   is.level = load * full_level / is.slots;
-  is.open = node.held.size() < payloads::max_tasks_listed &&
+  is.open = node.held.size() < max_held &&
             (load < always ||
              (load < most && ahead_ms < static_cast<std::uint64_t>(policy.queue_ahead_ms) * is.slots));
   is.idle = is.open && load < is.slots ? is.slots - load : 0;

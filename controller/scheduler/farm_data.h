@@ -312,6 +312,9 @@ inline constexpr std::size_t max_nodes = 10'000;        // an open broker must n
 inline constexpr std::size_t max_warnings = 20;         // of one job, distinct
 inline constexpr std::uint32_t max_sends = 6;           // of one run command: 5 * resend_ms, then it is lost
 inline constexpr std::uint32_t max_taken_back = 3;      // of one task, for idle nodes: no ping-pong
+// Attempts one node may hold as far as we know. It holds a few more, for whose commits it has not read the
+// answer yet: at payloads::max_tasks_listed it would refuse, and rest.
+inline constexpr std::size_t max_held = payloads::max_tasks_listed - 16;
 inline constexpr std::int64_t refusal_rest_ms = 5'000;  // after `unavailable`: one heartbeat
 inline constexpr std::int64_t save_seen_ms = 60'000;    // last_seen is written no oftener than this
 inline constexpr std::int64_t save_stats_ms = 5'000;    // …and the counters than this

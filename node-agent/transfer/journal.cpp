@@ -179,7 +179,9 @@ Status Journal::put(const Entry& entry, const payloads::ResultReport& report, co
   bool was_moved = false;
   const auto write = [&]() -> Status {
     if (auto made = runtime::make_folders(building); !made) return made;
-    if (auto put = write_synced(building / "log", log); !put) return put;
+    if (!log.empty()) {
+      if (auto put = write_synced(building / "log", log); !put) return put;
+    }
     if (auto put = write_synced(building / "report.json", payloads::encode(report)); !put) return put;
     if (report.ok && !report.files.empty()) {
       was_moved = ::rename(folder.c_str(), files.c_str()) == 0;

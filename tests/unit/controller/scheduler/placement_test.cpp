@@ -67,14 +67,15 @@ void a_node_never_holds_more_than_it_can_list() {
   Farm farm;
   farm.join("a", 64);
   const auto job = farm.submit("1-500", "noop");
-  check_equal(farm.effects<SendCommand>().size(), payloads::max_tasks_listed);
+  check_equal(farm.effects<SendCommand>().size(),
+              payloads::max_tasks_listed - 16);  // room for what it still delivers
   farm.take("a", 64);
   auto& box = farm.boxes.at("a");
   for (auto& held : box.held) held.phase = TaskPhase::delivering;  // HTTP does not answer
   farm.beat("a");
   check_equal(farm.runs(), "");
   farm.finish(task(job, 0), 1, "a");
-  check_equal(farm.runs(), "a<-96/1");
+  check_equal(farm.runs(), "a<-80/1");
 }
 
 void a_slot_is_free_while_its_frame_is_delivered() {
