@@ -306,7 +306,7 @@ struct MqttClient::State {
       if (Clock::now() >= leave_until) return {};
       if (stage < Stage::up && Clock::now() >= connect_until) return fail(speechless());
 
-      const int rc = turn(connection, leave_until);
+      const int rc = turn(connection, stage, leave_until);
       const int error = errno;
       if (stage >= Stage::finishing) {
         received.clear();  // whoever stops us listens no more
@@ -348,17 +348,18 @@ struct MqttClient::State {
   }
 
   // Waits for something to do and does it. A MOSQ_ERR_ code.
-  int turn(mosquitto& connection, Clock::time_point until) {
+  int turn(mosquitto& connection, Stage stage, Clock::time_point until) {
     bool wants_write = false;
     {
       const std::lock_guard lock(mutex);
       wants_write = mosquitto_want_write(&connection);
     }
-    const auto events = static_cast<short>(wants_write ? POLLIN | POLLOUT : POLLIN);
+    // A message that is read while our DISCONNECT waits makes the library close without sending it.
+    const auto reads = static_cast<short>(stage == Stage::leaving ? 0 : POLLIN);
+    const auto events = static_cast<short>(wants_write ? reads | POLLOUT : reads);
     std::array<pollfd, 3> fds{
         {{mosquitto_socket(&connection), events, 0}, {wake.fd(), POLLIN, 0}, {stop_wish.fd(), POLLIN, 0}}};
-    const bool says_farewell = until != Clock::time_point::max();
-    if (says_farewell) fds[2].fd = -1;  // it stays set
+    if (stage >= Stage::finishing) fds[2].fd = -1;  // it stays set
     const auto left = std::min<Clock::duration>(misc_every, until - Clock::now());
     const auto left_ms = std::max<std::int64_t>(std::chrono::ceil<Milliseconds>(left).count(), 0);
     if (::poll(fds.data(), fds.size(), static_cast<int>(left_ms)) < 0 && errno != EINTR)
@@ -366,7 +367,7 @@ struct MqttClient::State {
     if (fds[1].revents != 0) wake.clear();
     constexpr int packets = 1;  // ignored by the library
     errno = 0;
-    if ((fds[0].revents & ~POLLOUT) != 0) {
+    if (reads != 0 && (fds[0].revents & ~POLLOUT) != 0) {
       if (const int rc = mosquitto_loop_read(&connection, packets); rc != MOSQ_ERR_SUCCESS) return rc;
     }
     if (mosquitto_socket(&connection) >= 0 && (fds[0].revents & POLLOUT) != 0) {

@@ -116,6 +116,7 @@ class Cable {
  private:
   struct Pair {
     Fd a, b;
+    bool a_ended = false, b_ended = false;
   };
 
   void run() {
@@ -123,9 +124,9 @@ class Cable {
     for (;;) {
       std::vector<pollfd> fds = {
           {stop_.fd(), POLLIN, 0}, {cut_.fd(), POLLIN, 0}, {listener_.socket.get(), POLLIN, 0}};
-      for (const auto& pair : pairs) {
-        fds.push_back({pair.a.get(), POLLIN, 0});
-        fds.push_back({pair.b.get(), POLLIN, 0});
+      for (const auto& pair : pairs) {  // a side that has ended is not asked again: poll skips -1
+        fds.push_back({pair.a_ended ? -1 : pair.a.get(), POLLIN, 0});
+        fds.push_back({pair.b_ended ? -1 : pair.b.get(), POLLIN, 0});
       }
       if (::poll(fds.data(), fds.size(), -1) < 0) continue;
       if (fds[0].revents != 0) return;
@@ -136,8 +137,10 @@ class Cable {
       }
       std::vector<Pair> alive;
       for (std::size_t i = 0; i < pairs.size(); ++i) {
-        if (pass(fds[3 + 2 * i], pairs[i].b) && pass(fds[4 + 2 * i], pairs[i].a))
-          alive.push_back(std::move(pairs[i]));
+        auto& pair = pairs[i];
+        pass(fds[3 + 2 * i], pair.b, pair.a_ended);
+        pass(fds[4 + 2 * i], pair.a, pair.b_ended);
+        if (!pair.a_ended || !pair.b_ended) alive.push_back(std::move(pair));
       }
       pairs = std::move(alive);
       if (fds[2].revents != 0) {
@@ -146,11 +149,14 @@ class Cable {
       }
     }
   }
-  static bool pass(const pollfd& from, const Fd& to) {
-    if (from.revents == 0) return true;
+  // The end of one side is passed on like its bytes: closing both would reset what is still under way.
+  static void pass(const pollfd& from, const Fd& to, bool& ended) {
+    if (from.revents == 0) return;
     std::array<char, 4096> chunk{};
     const auto got = ::read(from.fd, chunk.data(), chunk.size());
-    return got > 0 && ::send(to.get(), chunk.data(), static_cast<std::size_t>(got), MSG_NOSIGNAL) == got;
+    if (got > 0 && ::send(to.get(), chunk.data(), static_cast<std::size_t>(got), MSG_NOSIGNAL) == got) return;
+    ended = true;
+    ::shutdown(to.get(), SHUT_WR);
   }
 
   std::uint16_t target_;

@@ -204,7 +204,8 @@ void the_last_will_carries_the_sid_and_a_good_leave_sends_none() {
   node.uplink.reset();
   check_ok(farm.client->publish("kiln/v1/nodes/other/progress", "1", 1, false));
   // Neither leave, nor the one of reconnect(), left a will on the way here.
-  check_equal(farm.heard.next().topic, "kiln/v1/nodes/other/progress");
+  const auto after = farm.heard.next();
+  check_equal(after.topic + " " + after.payload, "kiln/v1/nodes/other/progress 1");
 }
 
 void a_broker_that_is_away_is_told_and_found_later() {
