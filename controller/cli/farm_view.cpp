@@ -213,10 +213,11 @@ Progress FarmView::progress(const Json& job) const {
 
 std::string FarmView::screen(int width, int height, bool color, std::int64_t now) const {
   const auto name = text_of(farm_, "farm");
-  std::string out = fmt::format("{}  {} of {} slots busy on {} nodes  {} tasks waiting  {}",
+  const auto online = integer_of(summary_, "nodes_online");
+  std::string out = fmt::format("{}  {} of {} slots busy on {} node{}  {} tasks waiting  {}",
                                 styled(name.empty() ? "farm" : harmless(name), Style::bold, color),
-                                integer_of(summary_, "slots_busy"), integer_of(summary_, "slots"),
-                                integer_of(summary_, "nodes_online"), integer_of(summary_, "tasks_queued"),
+                                integer_of(summary_, "slots_busy"), integer_of(summary_, "slots"), online,
+                                online == 1 ? "" : "s", integer_of(summary_, "tasks_queued"),
                                 styled(clock_text(now), Style::dim, color));
   out = fit(out, width) + "\n";
   for (const auto& alarm : alarms_) out += fit(styled("alarm: " + alarm, Style::red, color), width) + "\n";
