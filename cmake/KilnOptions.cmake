@@ -20,6 +20,16 @@ endif()
 if(KILN_SANITIZE)
   add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${KILN_SANITIZE}>)
   add_link_options(-fsanitize=${KILN_SANITIZE})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    # gcc 12 loses sight of tl::expected's and Json's discriminants in instrumented code and warns of values that
+    # are never read.
+    add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wno-maybe-uninitialized>)
+  endif()
+endif()
+option(KILN_LIBFUZZER "Fuzz targets with libFuzzer's coverage-guided mutations (clang only; see tests/fuzz)" OFF)
+if(KILN_LIBFUZZER)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_link_options(-fsanitize=fuzzer-no-link)
 endif()
 # A function nobody calls does not ship: the agent stays small.
 add_compile_options(-ffunction-sections -fdata-sections)

@@ -77,9 +77,9 @@ class Gzip final : public Unpacked {
       if (status == Z_STREAM_END) ended_ = true;
       if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR) {
         damage = "the gzip stream is damaged";
-        return {};
+        ended_ = true;
       }
-      if (made > 0 || ended_) return {out_.data(), made};
+      if (made > 0 || ended_) return {out_.data(), made};  // what came before the damage still counts
     }
   }
 

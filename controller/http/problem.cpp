@@ -1,7 +1,6 @@
 #include "http/problem.h"
 
 #include "base/json.h"
-#include "base/text.h"
 
 namespace kiln::http {
 
@@ -54,14 +53,6 @@ constexpr StatusReason reasons[] = {
     {507, "Insufficient Storage"},
 };
 
-std::string printable(std::string_view text) {
-  std::string out = to_utf8(text);
-  for (char& c : out) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-  }
-  return out;
-}
-
 }  // namespace
 
 int status_of(Code code) {
@@ -93,7 +84,7 @@ Response problem(int status, Code code, std::string_view detail) {
   response.body = Json::object({{"type", "about:blank"},
                                 {"title", reason_of(status)},
                                 {"status", status},
-                                {"detail", printable(detail)},
+                                {"detail", as_sentence(std::string(detail))},
                                 {"code", to_string(code)}})
                       .dump();
   if (status == 503) response.set("Retry-After", "2");

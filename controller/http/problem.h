@@ -18,7 +18,7 @@ Code code_of(int status);
 std::string_view reason_of(int status);  // "Not Found"
 
 // {"type":"about:blank","title":"Not Found","status":404,"detail":…,"code":"not-found"}. `detail` may hold
-// anything: what is no text is replaced.
+// anything: as_sentence() makes it fit to be shown.
 Response problem(int status, Code code, std::string_view detail);
 Response problem(int status, std::string_view detail);
 Response problem(const Error& error);

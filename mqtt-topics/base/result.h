@@ -48,11 +48,16 @@ class [[nodiscard]] Result : public tl::expected<T, Error> {
 
 using Status = Result<void>;
 
+// One line of UTF-8, at most 2000 bytes: what is none becomes U+FFFD, the rest is cut. Messages quote what
+// came from outside, and end in logs, terminals and JSON.
+std::string as_sentence(std::string text);
+
 // `return fail(Code::invalid, "frames: 10-1 runs backwards; write 1-10");`
 inline tl::unexpected<Error> fail(Code code, std::string message) {
-  return tl::make_unexpected(Error{code, std::move(message)});
+  return tl::make_unexpected(Error{code, as_sentence(std::move(message))});
 }
 inline tl::unexpected<Error> fail(Error error) {
+  error.message = as_sentence(std::move(error.message));
   return tl::make_unexpected(std::move(error));
 }
 

@@ -1,5 +1,7 @@
 #include "base/text.h"
 
+#include "base/result.h"
+
 namespace kiln {
 
 std::size_t utf8_length(std::string_view text) {
@@ -76,6 +78,24 @@ std::string_view clip(std::string_view text, std::size_t max_bytes) {
   };
   while (end > 0 && continues(end)) --end;
   return text.substr(0, end);
+}
+
+std::string as_sentence(std::string text) {
+  constexpr std::size_t max_bytes = 2'000;
+  if (text.size() <= max_bytes && is_one_line(text)) return text;
+  constexpr std::string_view unknown = "\xef\xbf\xbd";
+  constexpr std::string_view more = "…";
+  std::string out;
+  for (std::size_t i = 0; i < text.size();) {
+    const auto length = utf8_length(std::string_view(text).substr(i));
+    const bool is_shown =
+        length > 1 || (length == 1 && static_cast<unsigned char>(text[i]) >= 0x20 && text[i] != 0x7f);
+    const auto piece = is_shown ? std::string_view(text).substr(i, length) : unknown;
+    if (out.size() + piece.size() > max_bytes - more.size()) return out.append(more);
+    out += piece;
+    i += is_shown ? length : 1;
+  }
+  return out;
 }
 
 }  // namespace kiln

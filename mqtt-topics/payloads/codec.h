@@ -16,7 +16,9 @@ namespace kiln::payloads {
 
 // Numbers for people and plots: a tenth is all a sensor knows, and it keeps telemetry under its bound.
 inline double tenths(double value) {
-  return std::round(value * 10) / 10;
+  constexpr double no_tenths_from =
+      1e15;  // a double holds no tenths there, and ten times the largest is no number
+  return std::abs(value) < no_tenths_from ? std::round(value * 10) / 10 : value;
 }
 inline std::optional<double> tenths(const std::optional<double>& value) {
   return value ? std::optional(tenths(*value)) : std::nullopt;

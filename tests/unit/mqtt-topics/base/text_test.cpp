@@ -46,6 +46,15 @@ void one_line_has_no_control_characters() {
   for (const char* bad : {"a\nb", "\x1b[31m", "\x7f", "\xff"}) check(!is_one_line(bad));
 }
 
+void a_refusal_is_one_line_and_not_endless() {
+  check_equal(fail(Code::invalid, "job 7 – ö").value().message, "job 7 – ö");
+  check_equal(fail(Code::invalid, "a\nb\x1b[31m\xff").value().message,
+              "a\xef\xbf\xbd"
+              "b\xef\xbf\xbd[31m\xef\xbf\xbd");
+  const auto cut = fail(Error{Code::invalid, std::string(1'999, 'a') + "ööö"}).value().message;
+  check(cut.size() <= 2'000 && is_one_line(cut) && cut.ends_with("…"));
+}
+
 }  // namespace
 
 int main() {
@@ -55,5 +64,6 @@ int main() {
        {"bytes that are no text are replaced", bytes_that_are_no_text_are_replaced},
        {"JSON never prints what its reader refuses", json_never_prints_what_its_reader_refuses},
        {"a cut falls between characters", a_cut_falls_between_characters},
-       {"one line has no control characters", one_line_has_no_control_characters}});
+       {"one line has no control characters", one_line_has_no_control_characters},
+       {"a refusal is one line and not endless", a_refusal_is_one_line_and_not_endless}});
 }
