@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -93,7 +94,7 @@ Result<FoundAttempt> find_attempt(Api& api, const http::Request& request) {
   if (error != std::errc{} || end != text.data() + text.size() || number == 0) {
     return fail(Code::invalid, fmt::format("'{}' is no attempt: they count from 1", text));
   }
-  if (number > task->row.attempt) {
+  if (number > std::max(task->row.attempt, api.settings.attempt_floor)) {
     return fail(Code::not_found, fmt::format("task {} has had {} attempts, not {}", task->id.str(),
                                              task->row.attempt, number));
   }

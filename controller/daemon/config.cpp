@@ -182,6 +182,17 @@ Result<Config> read_command_line(int argc, char** argv) {
   app.add_option("--mqtt", mqtt, "Address of the embedded broker [127.0.0.1:8783]");
   app.add_option("--broker", broker, "Use the broker at host:port instead of starting one");
   app.set_version_flag("--version", std::string(version));
+  app.require_subcommand(0, 1);
+  app.fallthrough();  // --data and --config also behind the command
+  app.footer(
+      "Without a command it serves until SIGTERM. A backup is the database only: the frames and job files "
+      "lie beside\n"
+      "it in the data folder, and are copied with any tool. README: /usr/share/doc/kiln-controller");
+  auto* backup = app.add_subcommand("backup", "Copy the database to FILE, also while a controller runs");
+  auto* restore =
+      app.add_subcommand("restore", "Put such a copy in the database's place; no controller may run");
+  std::string copy;
+  for (auto* command : {backup, restore}) command->add_option("FILE", copy, "The copy")->required();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -191,6 +202,9 @@ Result<Config> read_command_line(int argc, char** argv) {
 
   Config config;
   config.data = default_data();
+  config.file = copy;
+  if (backup->parsed()) config.command = Command::backup;
+  if (restore->parsed()) config.command = Command::restore;
   if (!file.empty()) {
     if (auto read = read_file(file, config); !read) return fail(std::move(read.error()));
   }

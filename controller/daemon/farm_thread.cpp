@@ -94,7 +94,7 @@ void FarmThread::run() {
       ticked_ms_ = now.mono_ms;
       auto again = std::move(unaccepted_);
       unaccepted_.clear();
-      for (const auto& files : again) accept(files);
+      for (const auto& files : again) accept(files, true);
       ports_.tick(now, state_.summary());
     }
     ports_.alive();
@@ -110,7 +110,7 @@ void FarmThread::carry_out(const std::vector<scheduler::Effect>& effects, Instan
     summary_ = state_.summary();
   }
   for (const auto& effect : effects) {
-    if (const auto* files = std::get_if<scheduler::AcceptFiles>(&effect)) accept(*files);
+    if (const auto* files = std::get_if<scheduler::AcceptFiles>(&effect)) accept(*files, false);
   }
   for (const auto& effect : effects) {
     if (const auto* reply = std::get_if<scheduler::Answer>(&effect)) {
@@ -144,10 +144,12 @@ void FarmThread::persist(const std::vector<scheduler::Effect>& effects) {
   }
 }
 
-void FarmThread::accept(const scheduler::AcceptFiles& files) {
+void FarmThread::accept(const scheduler::AcceptFiles& files, bool is_again) {
   if (const auto moved = ports_.accept_files(files); !moved) {
-    log::error("farm", "while moving the frames of {}: {}; trying again", files.task.str(),
-               moved.error().message);
+    if (!is_again) {
+      log::error("farm", "while moving the frames of {}: {}; trying again every second", files.task.str(),
+                 moved.error().message);
+    }
     unaccepted_.push_back(files);
   }
 }

@@ -61,7 +61,7 @@ class FarmThread final : public api::Farm {
   void run();
   void carry_out(const std::vector<scheduler::Effect>& effects, Instant now);
   void persist(const std::vector<scheduler::Effect>& effects);
-  void accept(const scheduler::AcceptFiles& files);
+  void accept(const scheduler::AcceptFiles& files, bool is_again);
   void answer(const scheduler::Answer& answer);
 
   scheduler::FarmState state_;

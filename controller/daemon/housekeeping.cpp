@@ -70,6 +70,10 @@ void Housekeeping::look_at_space() {
 }
 
 void Housekeeping::run() {
+  ports_.at_start([this] {
+    const std::lock_guard lock(mutex_);
+    return stopping_;
+  });
   std::int64_t swept_ms = 0;
   std::unique_lock lock(mutex_);
   while (!stopping_changed_.wait_for(lock, round_every, [this] { return stopping_; })) {

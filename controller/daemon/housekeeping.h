@@ -19,6 +19,8 @@ namespace kiln::controller {
 struct HousekeepingPorts {
   // The disk ran short, or there is room again; from the housekeeping thread, when it changes.
   std::function<void(bool full, const std::string& message)> on_space;
+  // Once, on the housekeeping thread: what takes long and is needed by nobody's start. Ends when asked to.
+  std::function<void(const std::function<bool()>& is_stopping)> at_start;
 };
 
 class Housekeeping {

@@ -18,6 +18,7 @@
 #include "daemon/farm_thread.h"
 #include "daemon/housekeeping.h"
 #include "daemon/live_view.h"
+#include "daemon/maintenance.h"
 #include "fleet/broker.h"
 #include "fleet/link.h"
 #include "http/server.h"
@@ -103,9 +104,11 @@ Result<std::vector<scheduler::AcceptFiles>> accept_again(store::Store& store, fi
 }
 
 // Uploads of attempts that nobody can accept any more. Those of open tasks stay: their node may still commit.
-// Those of accepted attempts that could not be moved yet are frames that are done: they stay at all costs.
-Status drop_stray_uploads(const std::vector<scheduler::AcceptFiles>& unmoved, const files::Results& results,
-                          const scheduler::FarmState& state) {
+// Those of a job that has a folder but no row stay: an older database was put in place (a deleted job's
+// folder is gone). Those of accepted attempts that could not be moved yet are frames that are done: they stay
+// at all costs.
+Status drop_stray_uploads(const std::vector<scheduler::AcceptFiles>& unmoved, const files::Layout& layout,
+                          const files::Results& results, const scheduler::FarmState& state) {
   std::set<std::pair<TaskId, std::uint32_t>> kept;
   for (const auto& accept : unmoved) kept.emplace(accept.task, accept.attempt);
   const auto incoming = results.incoming();
@@ -113,6 +116,8 @@ Status drop_stray_uploads(const std::vector<scheduler::AcceptFiles>& unmoved, co
   for (const auto& attempt : *incoming) {
     if (kept.contains({attempt.task, attempt.attempt})) continue;
     const auto* job = state.job(attempt.task.job);
+    std::error_code ignored;
+    if (job == nullptr && std::filesystem::exists(layout.job(attempt.task.job), ignored)) continue;
     const bool is_open = job != nullptr && (job->state == scheduler::JobState::active ||
                                             job->state == scheduler::JobState::paused);
     const auto task_state = is_open ? state.task(attempt.task).state : scheduler::TaskState::done;
@@ -120,6 +125,20 @@ Status drop_stray_uploads(const std::vector<scheduler::AcceptFiles>& unmoved, co
     if (auto dropped = results.drop(attempt.task, attempt.attempt); !dropped) return dropped;
   }
   return {};
+}
+
+// The alarm about them: frames that a job still counts on. Finished frames are for people to take away.
+std::string say_missing(const MissingFiles& missing) {
+  if (missing.of_ended_jobs > 0) {
+    log::info("files", "{} frames of jobs that have ended are not in their folders any more ({})",
+              missing.of_ended_jobs, missing.first);
+  }
+  if (missing.of_open_jobs == 0) return "";
+  const auto text = fmt::format(
+      "{} frames are done but their files are gone ({}): put them back, or cancel and submit the job again",
+      missing.of_open_jobs, missing.first);
+  log::error("files", "{}", text);
+  return text;
 }
 
 Status run(const Config& config, const sigset_t& signals) {
@@ -148,7 +167,7 @@ Status run(const Config& config, const sigset_t& signals) {
   policy.max_failures = config.max_failures;
   const Instant started = runtime::now();
   scheduler::FarmState state(policy, *rows, started);
-  if (auto dropped = drop_stray_uploads(*unmoved, results, state); !dropped) return dropped;
+  if (auto dropped = drop_stray_uploads(*unmoved, layout, results, state); !dropped) return dropped;
   log::info("controller", "Kiln {} on {}: {} jobs, {} nodes known, epoch {}", version, data.string(),
             rows->jobs.size(), rows->nodes.size(), *epoch);
 
@@ -166,6 +185,7 @@ Status run(const Config& config, const sigset_t& signals) {
   settings.mqtt_port = config.mqtt.port;
   if (!config.embedded_broker) settings.mqtt_host = config.mqtt.host;
   settings.data_dir = data.string();
+  settings.attempt_floor = rows->attempt_floor;
   api::Api api{farm,
                database,
                live,
@@ -201,10 +221,17 @@ Status run(const Config& config, const sigset_t& signals) {
   }
 
   Housekeeping housekeeping(layout, results, blobs, config.min_free_mib * mib,
-                            {[&](bool full, const std::string& message) {
-                              farm.post(scheduler::DiskPressure{full});
-                              broadcaster.set_alarm("disk", message);
-                            }});
+                            {.on_space =
+                                 [&](bool full, const std::string& message) {
+                                   farm.post(scheduler::DiskPressure{full});
+                                   broadcaster.set_alarm("disk", message);
+                                 },
+                             .at_start =
+                                 [&](const std::function<bool()>& is_stopping) {
+                                   const auto missing = look_for_missing(*reader, results, is_stopping);
+                                   if (!missing) return log::error("files", "{}", missing.error().message);
+                                   broadcaster.set_alarm("files", say_missing(*missing));
+                                 }});
 
   fleet::LinkConfig mqtt;
   const bool is_wildcard = config.mqtt.host == "0.0.0.0" || config.mqtt.host == "::";
@@ -318,7 +345,17 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "kiln-controller: {}\n", config.error().message);
     return 2;
   }
-  const auto done = kiln::controller::run(*config, signals);
+  const auto done = [&] {
+    switch (config->command) {
+      case kiln::controller::Command::backup:
+        return kiln::controller::run_backup(*config);
+      case kiln::controller::Command::restore:
+        return kiln::controller::run_restore(*config);
+      case kiln::controller::Command::serve:
+        break;
+    }
+    return kiln::controller::run(*config, signals);
+  }();
   if (!done) {
     fmt::print(stderr, "kiln-controller: {}\n", done.error().message);
     return 1;

@@ -55,6 +55,7 @@ const Consequence& consequence_of(Ending ending) {
   return *row;
 }
 
+constexpr std::uint32_t most_dropped = 32;  // attempts of one task whose uploads go at once when it is done
 constexpr std::uint8_t most = std::numeric_limits<std::uint8_t>::max();
 
 // Every frame of the task is there and no other; noop renders none.
@@ -88,7 +89,7 @@ void Turn::assign(Job& job, std::uint32_t index, Node& node) {
   }
   auto& task = *data_.touched(job, index);
   data_.refresh_ready(job, 0);
-  ++task.attempt;
+  task.attempt = std::max(task.attempt, data_.attempt_floor) + 1;
   task.state = TaskState::assigned;
   task.node = node.no;
   task.shuns = task.adoptable = 0;
@@ -156,15 +157,25 @@ void Turn::start(const LeaseKey& key, Lease& lease) {
 }
 
 // A node that was away comes back with an attempt that was given up as lost and is not out again: it goes on.
+// So does one that was made after the backup that the farm was restored from.
 bool Turn::adopt(Node& node, const payloads::HeldTask& held) {
   auto* job = data_.find_job(held.task.job);
   if (job == nullptr || !job->is_live()) return false;
+  if (held.task.index >= job->total) return false;
   auto* task = data_.touched(*job, held.task.index);
-  if (task == nullptr || task->state != TaskState::queued || !task->adoptable) return false;
-  if (task->attempt != held.attempt || task->node != node.no) return false;
+  const auto newest = task == nullptr ? 0 : task->attempt;
+  if (held.attempt > newest && held.attempt <= data_.attempt_floor) {
+    if (task == nullptr) task = &data_.touch(*job, held.task.index);
+    if (task->state != TaskState::queued) return false;
+  } else {
+    if (task == nullptr || task->state != TaskState::queued || !task->adoptable) return false;
+    if (task->attempt != held.attempt || task->node != node.no) return false;
+  }
 
   const LeaseKey key{job->row.number, held.task.index};
   data_.unqueue(*job, key.index, *task);
+  task->attempt = held.attempt;
+  task->node = node.no;
   task->state = TaskState::assigned;
   task->shuns = task->adoptable = 0;
   data_.count(*job, TaskState::queued, TaskState::assigned);
@@ -307,7 +318,13 @@ void Turn::on(const FinishAttempt& event) {
     const bool has_won = event.attempt == (winner == job->winners.end() ? 1 : winner->second);
     return has_won ? verdict(payloads::Verdict::duplicate) : superseded();
   }
-  if (task == nullptr || event.attempt == 0 || event.attempt > task->attempt) return superseded();
+  if (task == nullptr && job->is_live() && report.ok && event.attempt != 0 &&
+      event.attempt <= data_.attempt_floor) {
+    task = &data_.touch(*job, event.task.index);
+  }
+  if (task == nullptr || event.attempt == 0 || event.attempt > std::max(task->attempt, data_.attempt_floor)) {
+    return superseded();
+  }
   if (task->state == TaskState::done) {
     return event.attempt == task->attempt ? verdict(payloads::Verdict::duplicate) : superseded();
   }
@@ -357,7 +374,9 @@ void Turn::accept(Job& job, std::uint32_t index, const FinishAttempt& event) {
   }
   if (const auto was = data_.lost.find({key, event.attempt}); was != data_.lost.end()) row = was->second;
   data_.lost.erase(data_.lost.lower_bound({key, 0}), data_.lost.upper_bound({key, task.attempt}));
-  for (std::uint32_t other = 1; other <= task.attempt; ++other) {
+  // Of still older ones hardly any is there; the next start removes it.
+  for (std::uint32_t other = task.attempt > most_dropped ? task.attempt - most_dropped : 1;
+       other <= task.attempt; ++other) {
     if (other != event.attempt) effects_.emplace_back(DropFiles{event.task, other});
   }
 

@@ -75,6 +75,15 @@ Task* FarmState::Data::touched(Job& job, std::uint32_t index) const {
   return index < job.tasks.size() ? &job.tasks[index] : nullptr;
 }
 
+Task& FarmState::Data::touch(Job& job, std::uint32_t index) {
+  while (job.tasks.size() <= index) {
+    job.requeued[0].insert(static_cast<std::uint32_t>(job.tasks.size()));
+    job.tasks.emplace_back();
+  }
+  refresh_ready(job, 0);
+  return job.tasks[index];
+}
+
 TaskRow FarmState::Data::task_row(const Job& job, std::uint32_t index) const {
   TaskRow row;
   row.id = {job.row.id, index};
@@ -377,6 +386,7 @@ void FarmState::Data::set_warm(Node& node, const std::vector<std::string>& warm)
 
 void FarmState::Data::load(const FarmRows& rows, Instant now) {
   last_job_number = rows.last_job_number;
+  attempt_floor = rows.attempt_floor;
   for (const auto& row : rows.nodes) {
     auto& node = add_node(row.id, now);
     node.row = row;

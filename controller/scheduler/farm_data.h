@@ -157,6 +157,7 @@ struct FarmState::Data {
   bool connected = false;
   bool disk_full = false;
   JobNo last_job_number = 0;
+  std::uint32_t attempt_floor = 0;  // FarmRows
   std::uint64_t last_order = 0;
   // Task records looked at so far: shows that nothing walks over a job's tasks.
   mutable std::uint64_t task_visits = 0;
@@ -189,6 +190,8 @@ struct FarmState::Data {
   [[nodiscard]] Task* touched(Job& job, std::uint32_t index) const;
   [[nodiscard]] const Task* touched(const Job& job, std::uint32_t index) const;
   [[nodiscard]] TaskRow task_row(const Job& job, std::uint32_t index) const;
+  // The same of a task that was not handed out yet; those before it wait with it, queued again. O(those).
+  Task& touch(Job& job, std::uint32_t index);
   PoolNo pool_of(const std::string& renderer);
   Node& add_node(const NodeId& id, Instant now);
 

@@ -119,6 +119,8 @@ struct FarmRows {
   std::vector<AttemptRow> attempts;  // those assigned or running
   std::vector<NodeRow> nodes;
   std::uint64_t last_job_number = 0;
+  // After a restore of a backup: attempts up to this number may have been made that no row tells of. 0: none.
+  std::uint32_t attempt_floor = 0;
 };
 
 std::string_view to_string(TaskState state);  // queued, assigned, running, done, failed, cancelled

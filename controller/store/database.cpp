@@ -197,4 +197,22 @@ std::int64_t Database::changes() const {
   return sqlite3_changes64(handle_.get());
 }
 
+// ---- Kiln's own ------------------------------------------------------------------------------------------
+
+std::filesystem::path folder_of(const std::filesystem::path& file) {
+  return file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
+}
+
+Status check_is_ours(Database& database) {
+  const auto id = database.integer("PRAGMA application_id");
+  if (!id) return fail(id.error());
+  const auto tables = database.integer("SELECT count(*) FROM sqlite_master");
+  if (!tables) return fail(tables.error());
+  if (*id == application_id || (*id == 0 && *tables == 0)) return {};
+  return fail(Code::conflict,
+              fmt::format("{}: this SQLite database belongs to another program: name another data "
+                          "directory, or move the file away",
+                          database.path().string()));
+}
+
 }  // namespace kiln::store

@@ -126,4 +126,11 @@ class Database {
   std::filesystem::path path_;
 };
 
+// "Kiln", as SQLite's application_id: what `file` and we ourselves know a database of Kiln's by.
+inline constexpr std::int64_t application_id = 0x4b696c6e;
+// Errors: conflict when the file is another program's; those of reading it. An empty one is fine.
+Status check_is_ours(Database& database);
+
+std::filesystem::path folder_of(const std::filesystem::path& file);
+
 }  // namespace kiln::store

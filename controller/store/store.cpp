@@ -19,34 +19,17 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t application_id = 0x4b696c6e;   // "Kiln": what `file` and our own open() know it by
 constexpr std::int64_t wal_keep_bytes = 64LL << 20U;  // a burst's log is cut back to this
 
 constexpr std::string_view restore_hint =
-    "stop the controller, put a backup in its place (or move the file away to begin an empty farm; the "
-    "frames under "
-    "jobs/ stay)";
-
-fs::path folder_of(const fs::path& file) {
-  return file.has_parent_path() ? file.parent_path() : fs::path(".");
-}
+    "put a backup in its place with `kiln-controller restore FILE` (or move the file away to begin an empty "
+    "farm; "
+    "the frames under jobs/ stay)";
 
 // Damage shows as `invalid`, in whichever statement reads the file first.
 Error opening_error(Error error) {
   if (error.code == Code::invalid) error.message += fmt::format(": {}", restore_hint);
   return error;
-}
-
-Status check_is_ours(Database& database) {
-  const auto id = database.integer("PRAGMA application_id");
-  if (!id) return fail(id.error());
-  const auto tables = database.integer("SELECT count(*) FROM sqlite_master");
-  if (!tables) return fail(tables.error());
-  if (*id == application_id || (*id == 0 && *tables == 0)) return {};
-  return fail(Code::conflict,
-              fmt::format("{}: this SQLite database belongs to another program: name another data "
-                          "directory, or move the file away",
-                          database.path().string()));
 }
 
 Status check_integrity(Database& database) {
@@ -392,6 +375,11 @@ Result<scheduler::FarmRows> Store::load() {
   const auto last = database.integer("SELECT last_job_number FROM farm");
   if (!last) return fail(last.error());
   rows.last_job_number = static_cast<std::uint64_t>(*last);
+  const auto epoch = database.integer("SELECT epoch FROM farm");
+  if (!epoch) return fail(epoch.error());
+  constexpr std::uint64_t most_restores = 1'000'000;  // more is a damaged number, and would not fit
+  const auto restores = std::min(static_cast<std::uint64_t>(*epoch) / epochs_a_restore, most_restores);
+  rows.attempt_floor = static_cast<std::uint32_t>(restores) * attempts_a_restore;
   return rows;
 }
 
@@ -426,28 +414,6 @@ Result<std::vector<scheduler::AcceptFiles>> Store::unmoved() {
   });
   if (!status) return fail(status.error());
   return accepts;
-}
-
-Status Store::backup(const fs::path& path) const {
-  const fs::path part = path.string() + ".part";
-  std::error_code ignored;
-  fs::remove(part, ignored);
-  const auto copy = [&]() -> Status {
-    auto source = Database::open(state_->database.path(), Access::read);
-    if (!source) return fail(std::move(source.error()));
-    auto target = Database::open(part, Access::create);
-    if (!target) return fail(std::move(target.error()));
-    if (auto status = source->copy_to(*target); !status) return status;
-    return target->execute("PRAGMA journal_mode = DELETE");  // one file, without a log beside it
-  };
-  auto status = copy();
-  if (status) status = runtime::fsync_file(part);
-  if (status && std::rename(part.c_str(), path.c_str()) != 0) {
-    status = fail(runtime::os_error(errno, fmt::format("{}: cannot put the backup in place", path.string())));
-  }
-  if (status) return runtime::fsync_dir(folder_of(path));
-  fs::remove(part, ignored);
-  return status;
 }
 
 }  // namespace kiln::store

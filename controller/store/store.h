@@ -14,6 +14,11 @@
 
 namespace kiln::store {
 
+// An epoch counts restores of a backup in its millions and starts since then below: what nodes saw before a
+// restore is always less. Attempts are numbered anew, by the thousand, for each restore.
+inline constexpr std::uint64_t epochs_a_restore = 1'000'000;
+inline constexpr std::uint32_t attempts_a_restore = 1'000;
+
 class Store {
  public:
   // Opens the file, or makes it: migrates it to this version's schema and checks its integrity. `new_farm_id`
@@ -51,10 +56,6 @@ class Store {
   void mark_moved(const TaskId& task, std::uint32_t attempt, const std::vector<Rename>& renames = {});
   // Accepted attempts that were never marked moved, to be accepted again at start.
   Result<std::vector<scheduler::AcceptFiles>> unmoved();
-
-  // A consistent copy of the database as of now in a file of its own, synced; `path` is replaced when it is
-  // complete. May be called from any thread while apply() runs. Errors: full, io.
-  Status backup(const std::filesystem::path& path) const;
 
  private:
   struct State;

@@ -393,26 +393,6 @@ void a_folder_that_is_not_there_is_named() {
   check_contains(store.error().message, "No such file");
 }
 
-void a_backup_of_a_store_at_work_is_a_store() {
-  const Scratch scratch;
-  auto store = open(scratch / "kiln.db");
-  const Sample sample;
-  check_ok(store.apply(sample.effects()));
-  std::ofstream(scratch / "backup.db") << "an older backup";
-  check_ok(store.backup(scratch / "backup.db"));
-  check_ok(store.apply({EraseJob{sample.job.id}}));
-  check(!fs::exists(scratch / "backup.db.part"));
-  check(!fs::exists(scratch / "backup.db-wal"));
-  fs::create_directory(scratch / "elsewhere");
-  fs::rename(scratch / "backup.db", scratch / "elsewhere/kiln.db");
-  const auto copy = open(scratch / "elsewhere/kiln.db");
-  check_holds(scratch / "elsewhere/kiln.db", sample);
-
-  const auto status = store.backup("/nowhere/backup.db");
-  check(!status.has_value());
-  check_contains(status.error().message, "/nowhere/backup.db");
-}
-
 }  // namespace
 
 int main() {
@@ -433,6 +413,5 @@ int main() {
        {"a database of another program is left alone", a_database_of_another_program_is_left_alone},
        {"a newer database is refused untouched", a_newer_database_is_refused_untouched},
        {"two controllers do not share a file", two_controllers_do_not_share_a_file},
-       {"a folder that is not there is named", a_folder_that_is_not_there_is_named},
-       {"a backup of a store at work is a store", a_backup_of_a_store_at_work_is_a_store}});
+       {"a folder that is not there is named", a_folder_that_is_not_there_is_named}});
 }
