@@ -8,6 +8,7 @@
 #include "cli/pack.h"
 #include "folder.h"
 #include "runtime/process.h"
+#include "source_dir.h"
 
 namespace {
 
@@ -211,9 +212,7 @@ void a_packed_scene_finds_its_files_elsewhere() {
 void the_shared_scenes_are_read() {
   // Where tests/integration looks for them as well.
   const char* named = std::getenv("KILN_SCENES");
-  const auto project = fs::path(__FILE__).parent_path() / "../../../..";
-  const fs::path scenes =
-      (named != nullptr ? fs::path(named) : project / "../shared/scenes").lexically_normal();
+  const fs::path scenes = named != nullptr ? named : kiln::test::source_dir() / "../shared/scenes";
   if (!has_blender() || !fs::exists(scenes / "the_column/the_column.blend")) return;
   const auto column = kiln::cli::inspect("blender", scenes / "the_column/the_column.blend", patience);
   check_ok(column);

@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "controller/store/scratch.h"
+#include "source_dir.h"
 
 namespace fs = std::filesystem;
 using namespace kiln;  // NOLINT(google-build-using-namespace)
@@ -37,8 +38,8 @@ std::string schema(Database& database) {
 // schemas/0001.sql: what a released version 1 has on its users' disks. A new migration adds the file that
 // this test prints; a released one never changes.
 std::string released_schema(std::size_t version) {
-  const auto path = fs::path(__FILE__).parent_path() / "schemas" / fmt::format("{:04}.sql", version);
-  std::ifstream file(path);
+  std::ifstream file(kiln::test::source_dir() / "tests/unit/controller/store/schemas" /
+                     fmt::format("{:04}.sql", version));
   return {std::istreambuf_iterator<char>(file), {}};
 }
 

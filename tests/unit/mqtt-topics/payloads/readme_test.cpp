@@ -6,6 +6,7 @@
 #include <map>
 
 #include "payloads/messages.h"
+#include "source_dir.h"
 
 // After everything else: cmocka's macros.
 #include "check.h"
@@ -16,9 +17,7 @@ using namespace kiln::payloads;
 namespace {
 
 std::string readme() {
-  const std::string here = __FILE__;
-  const auto root = here.substr(0, here.find("/tests/unit/"));
-  std::ifstream file(root + "/mqtt-topics/README.md");
+  std::ifstream file(kiln::test::source_dir() / "mqtt-topics/README.md");
   return {std::istreambuf_iterator<char>(file), {}};
 }
 

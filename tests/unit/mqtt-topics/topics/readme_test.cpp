@@ -3,6 +3,7 @@
 #include <iterator>
 #include <set>
 
+#include "source_dir.h"
 #include "topics/topics.h"
 
 // After everything else: cmocka's macros.
@@ -13,9 +14,7 @@ using namespace kiln;
 namespace {
 
 std::string readme() {
-  const std::string here = __FILE__;
-  const auto root = here.substr(0, here.find("/tests/unit/"));
-  std::ifstream file(root + "/mqtt-topics/README.md");
+  std::ifstream file(kiln::test::source_dir() / "mqtt-topics/README.md");
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
