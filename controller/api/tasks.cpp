@@ -116,17 +116,33 @@ http::Response finish(Api& api, http::Request& request) {
                        is_lost ? 409 : 200);
 }
 
+// A node may hold frames of another farm: another controller had this address, or this one had another
+// database. It says which farm it means, and every answer says which one this is: only the right one may
+// judge them.
+http::Handler for_this_farm(Api& api, http::Response (*handler)(Api&, http::Request&)) {
+  return [&api, handler](http::Request& request) {
+    const std::string* farm = request.field("kiln-farm");
+    auto response =
+        farm == nullptr || *farm == api.settings.farm
+            ? handler(api, request)
+            : http::problem(421, Code::conflict,
+                            fmt::format("this is farm {}; the attempt was made for farm {}: keep it",
+                                        api.settings.farm, *farm));
+    response.set("Kiln-Farm", api.settings.farm);
+    return response;
+  };
+}
+
 }  // namespace
 
 void add_task_routes(http::Router& router, Api& api) {
   using http::Method;
   const std::string attempt = "/api/v1/tasks/{task}/attempts/{n}";
   router.add(Method::get, "/api/v1/tasks/{task}", [&](http::Request& request) { return show(api, request); });
-  router.add(Method::put, attempt + "/files/{path...}",
-             [&](http::Request& request) { return put_file(api, request); });
-  router.add(Method::put, attempt + "/log", [&](http::Request& request) { return put_log(api, request); });
+  router.add(Method::put, attempt + "/files/{path...}", for_this_farm(api, put_file));
+  router.add(Method::put, attempt + "/log", for_this_farm(api, put_log));
   router.add(Method::get, attempt + "/log", [&](http::Request& request) { return get_log(api, request); });
-  router.add(Method::post, attempt + "/result", [&](http::Request& request) { return finish(api, request); });
+  router.add(Method::post, attempt + "/result", for_this_farm(api, finish));
 }
 
 }  // namespace kiln::api

@@ -187,7 +187,7 @@ Result<Config> read_command_line(int argc, char** argv) {
   app.footer(
       "Without a command it serves until SIGTERM. A backup is the database only: the frames and job files "
       "lie beside\n"
-      "it in the data folder, and are copied with any tool. README: /usr/share/doc/kiln-controller");
+      "it in the data folder, and are copied with any tool.");
   auto* backup = app.add_subcommand("backup", "Copy the database to FILE, also while a controller runs");
   auto* restore =
       app.add_subcommand("restore", "Put such a copy in the database's place; no controller may run");

@@ -12,6 +12,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -80,30 +82,49 @@ class Journal {
     for (auto& lane : lanes_) lane.thread.join();
   }
 
-  // From any thread, never waits. There is always room: no more attempts are held than a queue takes.
+  // The attempt is made for that farm, whichever answers when it has ended. From any thread, here and below.
+  void started(const TaskId& task, std::uint32_t attempt, const std::string& farm) {
+    const std::lock_guard lock(mutex_);
+    farms_[{task, attempt}] = farm;
+  }
+  // It left nothing.
+  void cancelled(const TaskId& task, std::uint32_t attempt) { (void)take_farm(task, attempt); }
+  // Never waits. There is always room: no more attempts are held than a queue takes.
   void put(session::Outcome outcome) {
-    const bool is_taken = lanes_.at(next_++ % lanes_.size()).queue.push(std::move(outcome));
+    auto farm = take_farm(outcome.task, outcome.attempt);
+    const bool is_taken =
+        lanes_.at(next_++ % lanes_.size()).queue.push({std::move(outcome), std::move(farm)});
     KILN_ASSERT(is_taken);
   }
 
  private:
+  struct Ended {
+    session::Outcome outcome;
+    std::string farm;
+  };
   struct Lane {
-    runtime::Queue<session::Outcome> queue{2 * payloads::max_tasks_listed};
+    runtime::Queue<Ended> queue{2 * payloads::max_tasks_listed};
     std::thread thread;
   };
 
-  void run(runtime::Queue<session::Outcome>& queue) {
+  std::string take_farm(const TaskId& task, std::uint32_t attempt) {
+    const std::lock_guard lock(mutex_);
+    auto node = farms_.extract({task, attempt});
+    return node.empty() ? std::string() : std::move(node.mapped());
+  }
+
+  void run(runtime::Queue<Ended>& queue) {
     while (true) {
-      const auto outcomes = queue.pop_all(-1ms);
-      if (outcomes.empty() && queue.is_closed()) return;
-      for (const auto& outcome : outcomes) on_ended_(store(outcome));
+      const auto all = queue.pop_all(-1ms);
+      if (all.empty() && queue.is_closed()) return;
+      for (const auto& one : all) on_ended_(store(one.outcome, one.farm));
     }
   }
 
-  planner::AttemptEnded store(const session::Outcome& outcome) {
+  planner::AttemptEnded store(const session::Outcome& outcome, const std::string& farm) {
     planner::AttemptEnded ended{outcome.task, outcome.attempt, planner::Ending::journalled, std::nullopt};
     const auto stored =
-        delivery_.put(outcome.task, outcome.attempt, outcome.report, outcome.folder, outcome.log);
+        delivery_.put(outcome.task, outcome.attempt, outcome.report, outcome.folder, outcome.log, farm);
     if (stored) return ended;
 
     // The frames are given up for the room they take, so that at least the reason gets through.
@@ -115,7 +136,7 @@ class Journal {
     report.failure.message =
         fmt::format("the finished frames could not be kept: {}; look after the disk of {}",
                     stored.error().message, data_.string());
-    if (!delivery_.put(outcome.task, outcome.attempt, report, {}, {})) {
+    if (!delivery_.put(outcome.task, outcome.attempt, report, {}, {}, farm)) {
       ended.ending = planner::Ending::lost;
     }
     ended.failure = report.failure;
@@ -126,6 +147,8 @@ class Journal {
   const std::filesystem::path data_;
   const std::function<void(planner::AttemptEnded)> on_ended_;
   std::atomic<std::size_t> next_ = 0;
+  std::mutex mutex_;
+  std::map<std::pair<TaskId, std::uint32_t>, std::string> farms_;  // of those on a slot
   std::array<Lane, 4> lanes_;
 };
 
@@ -185,10 +208,12 @@ struct Agent::Parts {
         sampler_(sampler_config(config_)),
         hardware_(sampler_.hardware()),
         cache_(config_.data / "cache", config_.cache_gib * gib),
-        delivery_(config_.data / "journal",
-                  [this](const transfer::Delivered& one) {
-                    post(planner::Delivered{one.task, one.attempt, one.verdict});
-                  }),
+        delivery_(
+            config_.data / "journal",
+            [this](const transfer::Delivered& one) {
+              post(planner::Delivered{one.task, one.attempt, one.verdict, one.kept});
+            },
+            config_.mqtt ? std::string() : state_.farm()),
         journal_(delivery_, config_.data, [this](planner::AttemptEnded ended) { post(std::move(ended)); }),
         planner_(node_, slots_of(config_, hardware_), state_.epoch(), journalled(delivery_)),
         runner_(session_config()) {
@@ -255,7 +280,10 @@ struct Agent::Parts {
     };
     session.on_outcome = [this](session::Outcome outcome) {
       planner::AttemptEnded ended{outcome.task, outcome.attempt, planner::Ending::cancelled, std::nullopt};
-      if (outcome.cancelled) return post(std::move(ended));
+      if (outcome.cancelled) {
+        journal_.cancelled(outcome.task, outcome.attempt);
+        return post(std::move(ended));
+      }
       ended.ending = planner::Ending::rendered;
       if (!outcome.report.ok) ended.failure = outcome.report.failure;
       post(std::move(ended));
@@ -286,7 +314,11 @@ struct Agent::Parts {
       }
       post_if_room(planner::InfoChanged{describe(config_, sampler_.hardware(), renderers)});
     }
-    post_if_room(TelemetryTaken{sampler_.sample(runtime::now().unix_ms / 1000)});
+    auto sample = sampler_.sample(runtime::now().unix_ms / 1000);
+    const bool is_low = sample.host.disk_total_mib > 0 && sample.host.disk_free_mib < disk_low_mib;
+    if (is_low)
+      (void)delivery_.drop_oldest_kept();  // one a round: the next sample says whether it was enough
+    post_if_room(TelemetryTaken{std::move(sample)});
   }
 
   // ---- on the owner's thread -------------------------------------------------------------------
@@ -315,6 +347,7 @@ struct Agent::Parts {
       host_due_ms_ = 0;
       log::info("agent", "connected to the broker at {}", broker_->str());
       delivery_.poke();
+      if (discovery_) discovery_->again();  // the same address may serve another farm now
     } else if (std::holds_alternative<planner::BrokerLost>(item.fact)) {
       connected_ = false;
       if (!away_since_ms_) away_since_ms_ = now_.mono_ms;
@@ -332,6 +365,7 @@ struct Agent::Parts {
       if (auto stored = state_.set_farm(farm.id); !stored) log::error("agent", "{}", stored.error().message);
       step(planner::FarmChanged{});
     }
+    delivery_.set_farm(farm.id);
     if (broker_ == farm.broker && (uplink_ || return_at_ms_)) return;  // nothing new: it is tried on and on
     log::info("agent", "controller {} runs farm {}, version {}", config_.controller, farm.id, farm.version);
     connect(farm.broker);
@@ -448,6 +482,7 @@ struct Agent::Parts {
   void carry_out(const planner::StartTask& effect) {
     log::info("agent", "{} starts on slot {}: attempt {}, frames {}", effect.run.task.str(), effect.slot,
               effect.run.attempt, effect.run.frames.str());
+    journal_.started(effect.run.task, effect.run.attempt, config_.mqtt ? std::string() : state_.farm());
     runner_.start(effect.run, effect.slot);
   }
   void carry_out(const planner::Prefetch& effect) { runner_.prefetch(effect.run); }

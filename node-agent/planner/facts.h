@@ -73,6 +73,7 @@ struct Delivered {
   TaskId task;
   std::uint32_t attempt = 0;
   payloads::Verdict verdict = payloads::Verdict::accepted;
+  std::string kept = {};  // not "": there is no verdict, the frames stay on this box's disk, and why
 };
 // Per slot: the manifest whose scene is open there, "" for none.
 struct WarmChanged {

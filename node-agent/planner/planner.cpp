@@ -177,7 +177,9 @@ class Step {
   }
 
   void operator()(const Delivered& fact) {
-    if (fact.verdict == payloads::Verdict::superseded) {
+    if (!fact.kept.empty()) {
+      event("result-kept", fmt::format("the frames stay on this box's disk: {}", fact.kept), fact.task);
+    } else if (fact.verdict == payloads::Verdict::superseded) {
       event("superseded", "the controller did not need this attempt any more", fact.task);
     }
     if (auto* held = find(fact.task, fact.attempt)) {

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "base/json.h"
 #include "runtime/clock.h"
@@ -38,6 +39,8 @@ struct Outcome {
     refused,  // it never will: `why`
     busy,     // it answers, but not now: `why`
     away,     // nothing answers: `why`
+    foreign,  // another farm answers: `why`
+    unknown,  // the farm does not know the job: `why`
   };
   Kind kind = Kind::verdict;
   std::string why;
@@ -57,7 +60,15 @@ struct Work {
   bool is_log_sent = false;
   bool is_fresh = true;  // everything was sent in this try
   unsigned broken_files = 0;
+  std::string kept;                              // told as kept, and why
+  std::optional<std::int64_t> unknown_since_ms;  // nobody knew its job
 };
+
+// How often what is kept is tried without a reason. A farm comes back when a person does something about it.
+constexpr std::int64_t kept_again_ms = 600'000;
+// A job that its own farm does not know was deleted, most likely; but an older database may have been put in
+// place by mistake, and a day is enough to notice.
+constexpr std::int64_t keep_unknown_ms = 86'400'000;
 
 // A request that got no answer: by the network's fault or by that of this box's disk.
 Outcome unanswered(const Error& error) {
@@ -65,14 +76,39 @@ Outcome unanswered(const Error& error) {
   return {is_local ? Outcome::Kind::busy : Outcome::Kind::away, error.message};
 }
 
-// What an answer other than success means for the attempt.
-Outcome judge(const runtime::HttpResponse& response) {
-  constexpr int unknown = 404;  // the job was deleted, or another farm's controller answers
+constexpr const char* farm_header = "Kiln-Farm";
+
+// What an answer other than success means for an attempt that was made for that farm ("": not known, so any
+// controller may judge it).
+Outcome judge(const runtime::HttpResponse& response, const std::string& farm) {
+  constexpr int unknown = 404;
   constexpr int superseded = 409;
-  if (response.status == unknown || response.status == superseded) return {};
-  const bool may_change =
-      response.status < 400 || response.status >= 500 || response.status == 408 || response.status == 429;
+  constexpr int misdirected = 421;
+  const auto header = response.headers.find("kiln-farm");
+  const auto answering = header == response.headers.end() ? std::string() : header->second;
+  if (!farm.empty() && !answering.empty() && answering != farm) {
+    return {Outcome::Kind::foreign,
+            fmt::format("it was made for farm {}, and farm {} answers at the controller's address", farm,
+                        answering)};
+  }
+  if (response.status == unknown || response.status == superseded) {
+    if (!farm.empty() && answering.empty()) {
+      return {Outcome::Kind::busy,
+              fmt::format("what answers at the controller's address (HTTP {}) is no Kiln "
+                          "controller of this version",
+                          response.status)};
+    }
+    if (response.status == unknown) return {Outcome::Kind::unknown, response.problem()};
+    return {};
+  }
+  const bool may_change = response.status < 400 || response.status >= 500 || response.status == 408 ||
+                          response.status == 429 || response.status == misdirected;
   return {may_change ? Outcome::Kind::busy : Outcome::Kind::refused, response.problem()};
+}
+
+runtime::HttpHeaders headers_of(const Entry& entry, runtime::HttpHeaders headers) {
+  if (!entry.farm.empty()) headers[farm_header] = entry.farm;
+  return headers;
 }
 
 std::optional<payloads::Verdict> parse_verdict(const std::string& body) {
@@ -90,8 +126,8 @@ std::optional<payloads::Verdict> parse_verdict(const std::string& body) {
 }  // namespace
 
 struct Delivery::State {
-  State(fs::path folder, std::function<void(const Delivered&)> callback)
-      : journal(std::move(folder)), on_delivered(std::move(callback)) {}
+  State(fs::path folder, std::function<void(const Delivered&)> callback, std::string the_farm)
+      : journal(std::move(folder)), on_delivered(std::move(callback)), farm(std::move(the_farm)) {}
 
   Journal journal;
   const std::function<void(const Delivered&)> on_delivered;
@@ -100,6 +136,7 @@ struct Delivery::State {
   mutable std::mutex mutex;
   std::condition_variable changed;
   std::string url;
+  std::string farm;
   std::atomic<std::uint64_t> url_changes = 0;
   std::atomic<bool> is_stopping = false;
   std::map<std::uint64_t, std::unique_ptr<Work>> queue;  // oldest first
@@ -126,6 +163,7 @@ struct Delivery::State {
   // The oldest that may be tried now, or when to look again.
   Work* next(std::int64_t now_ms, std::int64_t* look_again_ms);
   void settle(Work& work, const Outcome& outcome);
+  void keep(Work& work, const Outcome& outcome, std::unique_lock<std::mutex>& lock);
   void controller_answered();
   void finish(std::uint64_t number, const Outcome& outcome, std::unique_lock<std::mutex>& lock);
 
@@ -147,11 +185,12 @@ Step Delivery::State::send_files(Work& work, const payloads::ResultReport& repor
     if (fs::file_size(path, error) != file.size || error) {
       return Outcome{Outcome::Kind::refused, fmt::format("{} is damaged on this box", path.string())};
     }
-    const auto put = client.put_file(base + "/files/" + runtime::escape_path(file.path), path, 0,
-                                     {{"Content-Digest", runtime::to_content_digest(file.digest)}});
+    const auto put = client.put_file(
+        base + "/files/" + runtime::escape_path(file.path), path, 0,
+        headers_of(work.entry, {{"Content-Digest", runtime::to_content_digest(file.digest)}}));
     if (!put) return unanswered(put.error());
     if (put->ok()) continue;
-    auto outcome = judge(*put);
+    auto outcome = judge(*put, work.entry.farm);
     if (put->status == 422 && ++work.broken_files < max_broken_files) outcome.kind = Outcome::Kind::busy;
     outcome.why = fmt::format("{}: {}", file.path, outcome.why);
     return outcome;
@@ -164,10 +203,11 @@ Step Delivery::State::send_log(Work& work, const std::string& base, runtime::Htt
   std::error_code error;
   const auto size = fs::file_size(path, error);
   if (work.is_log_sent || error || size == 0) return std::nullopt;
-  const auto put = client.put_file(base + "/log", path, 0, {{"Content-Type", "text/plain; charset=utf-8"}});
+  const auto put = client.put_file(base + "/log", path, 0,
+                                   headers_of(work.entry, {{"Content-Type", "text/plain; charset=utf-8"}}));
   if (!put) return unanswered(put.error());
   if (!put->ok()) {
-    auto outcome = judge(*put);
+    auto outcome = judge(*put, work.entry.farm);
     if (outcome.kind != Outcome::Kind::refused) return outcome;
     log::warn("transfer", "the log of task {} attempt {} was refused: {}", work.entry.task.str(),
               work.entry.attempt, outcome.why);  // the frames count without it
@@ -184,10 +224,10 @@ Outcome Delivery::State::deliver(Work& work, runtime::HttpClient& client) {
     if (auto step = send_files(work, *report, base, client)) return *step;
   }
   if (auto step = send_log(work, base, client)) return *step;
-  const auto answer = client.post(base + "/result", payloads::encode(*report));
+  const auto answer = client.post(base + "/result", payloads::encode(*report), headers_of(work.entry, {}));
   if (!answer) return unanswered(answer.error());
   if (!answer->ok()) {
-    auto outcome = judge(*answer);
+    auto outcome = judge(*answer, work.entry.farm);
     if (outcome.kind == Outcome::Kind::refused && !work.is_fresh) {
       // It may miss what an earlier try sent: everything once more before giving up.
       work.files_sent = 0;
@@ -250,6 +290,18 @@ void Delivery::State::run() {
       changed.notify_all();
     } else if (outcome.kind == Outcome::Kind::away || outcome.kind == Outcome::Kind::busy) {
       settle(*work, outcome);
+    } else if (outcome.kind == Outcome::Kind::foreign || outcome.kind == Outcome::Kind::unknown) {
+      const auto now = runtime::now().mono_ms;
+      if (outcome.kind == Outcome::Kind::foreign) {
+        work->unknown_since_ms.reset();
+      } else if (!work->unknown_since_ms) {
+        work->unknown_since_ms = now;
+      }
+      if (work->unknown_since_ms && now - *work->unknown_since_ms >= keep_unknown_ms) {
+        finish(found->first, {}, lock);  // deleted, then
+      } else {
+        keep(*work, outcome, lock);
+      }
     } else {
       finish(found->first, outcome, lock);
     }
@@ -274,6 +326,22 @@ void Delivery::State::settle(Work& work, const Outcome& outcome) {
   changed.notify_all();
 }
 
+// The frames stay, though nobody waits for them now: the right farm may come back.
+void Delivery::State::keep(Work& work, const Outcome& outcome, std::unique_lock<std::mutex>& lock) {
+  work.due_ms = runtime::now().mono_ms + kept_again_ms;
+  work.found_nobody = false;
+  work.files_sent = 0;  // whoever is asked next has nothing of it
+  work.is_log_sent = false;
+  controller_answered();
+  changed.notify_all();
+  if (!std::exchange(work.kept, outcome.why).empty()) return;
+  const Delivered told{work.entry.task, work.entry.attempt, payloads::Verdict::superseded, outcome.why};
+  lock.unlock();
+  log::warn("transfer", "task {} attempt {} is kept: {}", told.task.str(), told.attempt, told.kept);
+  on_delivered(told);
+  lock.lock();
+}
+
 void Delivery::State::controller_answered() {
   if (away_backoff.failures() > 1) {
     for (auto& [number, work] : queue) {
@@ -296,6 +364,10 @@ void Delivery::State::finish(std::uint64_t number, const Outcome& outcome,
     log::error("transfer", "task {} attempt {} cannot be delivered and is kept in refused/{}: {}",
                entry.task.str(), entry.attempt, entry.name(), outcome.why);
   }
+  if (!work->kept.empty()) {
+    log::info("transfer", "task {} attempt {} was kept and has its verdict now: {}", entry.task.str(),
+              entry.attempt, payloads::to_string(outcome.verdict));
+  }
   on_delivered({entry.task, entry.attempt, outcome.verdict});
   if (outcome.kind == Outcome::Kind::refused) {
     journal.refuse(entry, outcome.why);
@@ -307,8 +379,8 @@ void Delivery::State::finish(std::uint64_t number, const Outcome& outcome,
 
 // ---- the face -----------------------------------------------------------------------------------------
 
-Delivery::Delivery(fs::path folder, std::function<void(const Delivered&)> on_delivered)
-    : state_(std::make_unique<State>(std::move(folder), std::move(on_delivered))) {
+Delivery::Delivery(fs::path folder, std::function<void(const Delivered&)> on_delivered, std::string farm)
+    : state_(std::make_unique<State>(std::move(folder), std::move(on_delivered), std::move(farm))) {
   auto entries = state_->journal.recover();
   if (entries) {
     for (auto& entry : *entries) state_->add(std::move(entry), true);
@@ -335,6 +407,28 @@ void Delivery::set_url(const std::string& url) {
   state_->wake();
 }
 
+void Delivery::set_farm(const std::string& farm) {
+  const std::lock_guard lock(state_->mutex);
+  if (farm == state_->farm) return;
+  state_->farm = farm;
+  state_->wake();
+}
+
+bool Delivery::drop_oldest_kept() {
+  std::unique_lock lock(state_->mutex);
+  const auto found = std::find_if(state_->queue.begin(), state_->queue.end(), [](const auto& one) {
+    return !one.second->kept.empty() && !one.second->is_busy;
+  });
+  if (found == state_->queue.end()) return false;
+  const auto work = std::move(found->second);
+  state_->queue.erase(found);
+  lock.unlock();
+  log::warn("transfer", "the disk is low: the frames of task {} attempt {} are given up ({})",
+            work->entry.task.str(), work->entry.attempt, work->kept);
+  state_->journal.erase(work->entry);
+  return true;
+}
+
 void Delivery::poke() {
   const std::lock_guard lock(state_->mutex);
   state_->wake();
@@ -344,15 +438,17 @@ std::vector<Delivery::Item> Delivery::pending() const {
   const std::lock_guard lock(state_->mutex);
   std::vector<Item> out;
   for (const auto& [number, work] : state_->queue) {
-    if (work->was_recovered) out.push_back({work->entry.task, work->entry.attempt});
+    const auto& entry = work->entry;
+    const bool is_foreign = !entry.farm.empty() && !state_->farm.empty() && entry.farm != state_->farm;
+    if (work->was_recovered && !is_foreign && work->kept.empty()) out.push_back({entry.task, entry.attempt});
   }
   return out;
 }
 
 Status Delivery::put(const TaskId& task, std::uint32_t attempt, const payloads::ResultReport& report,
-                     const fs::path& folder, const std::string& log) {
+                     const fs::path& folder, const std::string& log, const std::string& farm) {
   if (!state_->ready) return state_->ready;
-  Entry entry{task, attempt};
+  Entry entry{task, attempt, farm};
   if (auto put = state_->journal.put(entry, report, folder, log); !put) return put;
   const std::lock_guard lock(state_->mutex);
   const bool is_queued = std::any_of(state_->queue.begin(), state_->queue.end(), [&](const auto& one) {

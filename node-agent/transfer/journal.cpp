@@ -13,6 +13,7 @@
 #include <optional>
 #include <set>
 
+#include "base/json.h"
 #include "runtime/files.h"
 #include "runtime/log.h"
 
@@ -114,6 +115,21 @@ Status check_files(const payloads::ResultReport& report, const fs::path& folder)
   return {};
 }
 
+// The report and, beside its own fields, the farm: a file of its own would cost another sync.
+std::string with_farm(std::string report, const Entry& entry) {
+  KILN_ASSERT(report.ends_with('}') && report.size() > 2);
+  if (is_id(entry.farm)) report.insert(report.size() - 1, fmt::format(R"(,"farm":"{}")", entry.farm));
+  return report;
+}
+std::string farm_in(const fs::path& file) {
+  const auto text = runtime::read_file(file, payloads::max_result_bytes);
+  const auto json =
+      text ? Json::parse(*text, {payloads::max_result_bytes, 8, 100'000}) : Result<Json>(fail(text.error()));
+  const auto* farm = json ? json->find("farm") : nullptr;
+  const auto* id = farm == nullptr ? nullptr : farm->as_string();
+  return id != nullptr && is_id(*id) ? *id : std::string();
+}
+
 // Everything of the report below `root`, and the folders that lead there.
 Status sync_files(const payloads::ResultReport& report, const fs::path& root) {
   std::set<fs::path> folders{root};
@@ -156,7 +172,11 @@ Result<std::vector<Entry>> Journal::recover() {
   if (error) return fail(os_error(error.value(), fmt::format("while reading {}", folder_.string())));
   for (const auto& path : half_done) discard(path);
   std::vector<Entry> out;
-  for (const auto& path : by_age(folder_)) out.push_back(*parse_name(path.filename().string()));
+  for (const auto& path : by_age(folder_)) {
+    auto entry = *parse_name(path.filename().string());
+    entry.farm = farm_in(path / "report.json");
+    out.push_back(std::move(entry));
+  }
   return out;
 }
 
@@ -182,7 +202,8 @@ Status Journal::put(const Entry& entry, const payloads::ResultReport& report, co
     if (!log.empty()) {
       if (auto put = write_synced(building / "log", log); !put) return put;
     }
-    if (auto put = write_synced(building / "report.json", payloads::encode(report)); !put) return put;
+    if (auto put = write_synced(building / "report.json", with_farm(payloads::encode(report), entry)); !put)
+      return put;
     if (report.ok && !report.files.empty()) {
       was_moved = ::rename(folder.c_str(), files.c_str()) == 0;
       if (!was_moved && errno != EXDEV)

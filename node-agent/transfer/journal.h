@@ -1,6 +1,6 @@
 // The disk side of delivery: one folder an attempt, there as a whole or not at all.
 //
-//   <task>-<attempt>/report.json   payloads::ResultReport
+//   <task>-<attempt>/report.json   payloads::ResultReport, and "farm": the one that it was made for, if known
 //   <task>-<attempt>/log           the renderer's output
 //   <task>-<attempt>/files/…       the frames, under their result paths
 //   refused/<task>-<attempt>/…     the same and `reason`: what the controller would not take, newest 20
@@ -21,6 +21,7 @@ namespace kiln::transfer {
 struct Entry {
   TaskId task;
   std::uint32_t attempt = 0;
+  std::string farm = {};  // its id; "": not known
 
   [[nodiscard]] std::string name() const;  // "7-k3fqa-12-3"
 };

@@ -23,6 +23,11 @@
 #include "fuzz.h"
 
 extern "C" __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)());
+// Undefined behaviour ends the run as a broken promise does, with its input kept.
+extern "C" const char* __ubsan_default_options();
+const char* __ubsan_default_options() {
+  return "halt_on_error=1:print_stacktrace=1";
+}
 
 namespace {
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 
 #include "controller/api/fakes.h"
 #include "fuzz.h"
@@ -20,7 +19,7 @@ class Memory final : public http::Connection {
   Memory(std::string_view in, std::size_t piece, std::string& out) : in_(in), piece_(piece), out_(out) {}
   Result<std::size_t> read_some(std::span<char> out, http::Milliseconds) override {
     const auto count = std::min({in_.size(), out.size(), piece_});
-    std::memcpy(out.data(), in_.data(), count);
+    std::copy_n(in_.begin(), count, out.begin());
     in_.remove_prefix(count);
     return count;
   }

@@ -252,6 +252,30 @@ void an_attempt_delivers_files_log_and_result() {
   check_all(world, {{"POST", path + "/result", report, "", 504, {}}});
 }
 
+void an_attempt_of_another_farm_is_not_judged() {
+  World world;
+  start_task(world);
+  const std::string at = "/api/v1/tasks/1-aaaaa-0/attempts/1/";
+  const struct {
+    const char* method;
+    std::string path;
+    const char* body;
+  } cases[] = {{"PUT", at + "files/f.png", "a"}, {"PUT", at + "log", "a log"}, {"POST", at + "result", "{}"}};
+  for (const auto& one : cases) {
+    const auto refused = world.ask(one.method, one.path, one.body, "Kiln-Farm: cellar\r\n");
+    check_equal(refused.status, 421);
+    check_equal(refused.fields.at("kiln-farm"), "attic");
+    check_contains(refused.body, "this is farm attic; the attempt was made for farm cellar: keep it");
+    // Its own, and one that names none, are judged; every answer says by whom.
+    for (const char* fields : {"Kiln-Farm: attic\r\n", ""}) {
+      const auto judged = world.ask(one.method, one.path, one.body, fields);
+      check(judged.status != 421);
+      check_equal(judged.fields.at("kiln-farm"), "attic");
+    }
+  }
+  check(world.storage.incoming.empty() && world.farm.asked.empty());
+}
+
 void finished_frames_are_listed_and_served() {
   World world;
   sch::ResultRow result;
@@ -499,6 +523,7 @@ int main() {
       {{"the farm introduces itself", the_farm_introduces_itself},
        {"jobs are listed, shown and changed", jobs_are_listed_shown_and_changed},
        {"tasks show what their node says", tasks_show_what_their_node_says},
+       {"an attempt of another farm is not judged", an_attempt_of_another_farm_is_not_judged},
        {"an attempt delivers files, log and result", an_attempt_delivers_files_log_and_result},
        {"finished frames are listed and served", finished_frames_are_listed_and_served},
        {"blobs are uploaded once and resumed", blobs_are_uploaded_once_and_resumed},

@@ -88,31 +88,55 @@ struct Rig {
     return request.method == "POST" ? accepted() : say(201);
   }};
   bool repeats_last = false;
+  std::string farm;
   std::optional<Delivery> delivery;
 
   Rig() { restart(); }
   void restart() {
     delivery.reset();
-    delivery.emplace(journal(), [this](const transfer::Delivered& one) {
-      const std::lock_guard lock(mutex);
-      told.push_back(one);
-      changed.notify_all();
-    });
+    delivery.emplace(
+        journal(),
+        [this](const transfer::Delivered& one) {
+          const std::lock_guard lock(mutex);
+          told.push_back(one);
+          changed.notify_all();
+        },
+        farm);
   }
   [[nodiscard]] fs::path journal() const { return box.root() / "journal"; }
   void script_for(const std::string& line, std::deque<Reply> replies) {
     const std::lock_guard lock(mutex);
     script[line] = std::move(replies);
   }
-  Status put(const std::string& id, std::uint32_t attempt) {
+  Status put(const std::string& id, std::uint32_t attempt, const std::string& made_for = "") {
     const auto rendered = render(box.root() / ("render-" + id), id);
-    return delivery->put(task(id), attempt, rendered.report, rendered.folder, "log of " + id);
+    return delivery->put(task(id), attempt, rendered.report, rendered.folder, "log of " + id, made_for);
   }
   // The first verdict on that task; superseded at the deadline fails the test before that.
   Verdict verdict(const std::string& id) {
     std::unique_lock lock(mutex);
     const auto find = [&] {
       return std::find_if(told.begin(), told.end(), [&](const auto& one) { return one.task.str() == id; });
+    };
+    check(changed.wait_for(lock, kiln::test::deadline, [&] { return find() != told.end(); }));
+    return find()->verdict;
+  }
+  // Why that task's frames are kept, once that is said.
+  std::string kept(const std::string& id) {
+    std::unique_lock lock(mutex);
+    const auto find = [&] {
+      return std::find_if(told.begin(), told.end(),
+                          [&](const auto& one) { return one.task.str() == id && !one.kept.empty(); });
+    };
+    check(changed.wait_for(lock, kiln::test::deadline, [&] { return find() != told.end(); }));
+    return find()->kept;
+  }
+  // The verdict that follows.
+  Verdict verdict_after_all(const std::string& id) {
+    std::unique_lock lock(mutex);
+    const auto find = [&] {
+      return std::find_if(told.begin(), told.end(),
+                          [&](const auto& one) { return one.task.str() == id && one.kept.empty(); });
     };
     check(changed.wait_for(lock, kiln::test::deadline, [&] { return find() != told.end(); }));
     return find()->verdict;
@@ -183,7 +207,7 @@ void each_answer_has_its_meaning() {
        Verdict::superseded,
        nullptr},
       {"another attempt won before", file, {say(409)}, Verdict::superseded, nullptr},
-      {"the job was deleted", file, {say(404)}, Verdict::superseded, nullptr},
+      {"a Host that is not ours", file, {say(421)}, Verdict::accepted, nullptr},
       {"trouble that passes", result, {say(500), say(507), say(429)}, Verdict::accepted, nullptr},
       {"an answer that is none", result, {say(200, "<html>"), say(302)}, Verdict::accepted, nullptr},
       {"a disk that is full", file, {say(507)}, Verdict::accepted, nullptr},
@@ -217,6 +241,84 @@ void each_answer_has_its_meaning() {
       check(fs::exists(kept / "files/layers/glow/0002.exr"));
     }
   }
+}
+
+Reply from_farm(const std::string& farm, int status, const std::string& body = "") {
+  return {status, body, "Kiln-Farm: " + farm + "\r\n", std::string::npos, false};
+}
+const std::string first_file = "PUT /api/v1/tasks/7-k3fqa-1/attempts/1/files/frame%201.png";
+
+void another_farms_controller_judges_nothing() {
+  // Whatever it says: it may be of a version that does not know the question.
+  for (const int status : {421, 404, 409, 400, 200}) {
+    Rig rig;
+    rig.repeats_last = true;
+    rig.script_for(first_file, {from_farm("farm-b", status, R"({"verdict":"superseded"})")});
+    check_ok(rig.put("7-k3fqa-1", 1, "farm-a"));
+    rig.delivery->set_farm("farm-b");
+    rig.delivery->set_url(rig.server.url());
+    if (status == 200) {  // took the bytes, but has no such task
+      rig.script_for("POST /api/v1/tasks/7-k3fqa-1/attempts/1/result", {from_farm("farm-b", 404)});
+    }
+    check_contains(rig.kept("7-k3fqa-1"), "farm farm-b answers");
+    check_equal(rig.server.requests()[0].header("kiln-farm"), "farm-a");
+    check_equal(rig.entries().size(), 1U);
+    // The right one is back.
+    rig.script_for(first_file, {from_farm("farm-a", 201)});
+    rig.script_for("POST /api/v1/tasks/7-k3fqa-1/attempts/1/result", {accepted()});
+    rig.delivery->set_farm("farm-a");
+    check(rig.verdict_after_all("7-k3fqa-1") == Verdict::accepted);
+    rig.wait_empty();
+  }
+}
+
+void a_job_that_nobody_knows_is_kept_for_a_day() {
+  for (const char* farm : {"farm-a", ""}) {
+    Rig rig;
+    rig.repeats_last = true;
+    rig.script_for(first_file, {from_farm("farm-a", 404, R"({"detail":"no job 7-k3fqa"})")});
+    check_ok(rig.put("7-k3fqa-1", 1, farm));
+    check_ok(rig.put("7-k3fqa-2", 1, farm));
+    rig.delivery->set_url(rig.server.url());
+    check_equal(rig.kept("7-k3fqa-1"), "frame 1.png: no job 7-k3fqa");
+    check(rig.verdict("7-k3fqa-2") == Verdict::accepted);  // holds nobody up
+    check(kiln::test::eventually([&] { return rig.entries().size() == 1; }));
+    rig.script_for(first_file, {say(201)});
+    rig.delivery->poke();
+    check(rig.verdict_after_all("7-k3fqa-1") == Verdict::accepted);
+  }
+}
+
+void a_stranger_that_says_no_is_not_believed() {
+  for (const int status : {404, 409}) {
+    Rig rig;
+    rig.script_for(first_file, {say(status, "<html>not here")});
+    check_ok(rig.put("7-k3fqa-1", 1, "farm-a"));
+    rig.delivery->set_url(rig.server.url());
+    check(rig.verdict("7-k3fqa-1") == Verdict::accepted);
+  }
+}
+
+void what_is_kept_outlives_a_restart_and_makes_room_when_it_must() {
+  Rig rig;
+  rig.repeats_last = true;
+  for (const char* id : {"7-k3fqa-1", "7-k3fqa-2"}) {
+    rig.script_for(std::string("PUT /api/v1/tasks/") + id + "/attempts/1/files/frame%201.png",
+                   {from_farm("farm-b", 421)});
+    check_ok(rig.put(id, 1, "farm-a"));
+  }
+  check(!rig.delivery->drop_oldest_kept());  // nobody said yet that they are not wanted
+  rig.farm = "farm-b";
+  rig.restart();
+  check(rig.delivery->pending().empty());  // nothing of this farm's
+  rig.delivery->set_url(rig.server.url());
+  for (const char* id : {"7-k3fqa-1", "7-k3fqa-2"}) check_contains(rig.kept(id), "farm-a");
+  check(kiln::test::eventually([&] { return rig.delivery->drop_oldest_kept(); }));
+  check_equal(rig.entries().size(), 1U);
+  check_equal(rig.entries()[0], "7-k3fqa-2-1");
+  rig.farm = "farm-a";
+  rig.restart();
+  check_equal(rig.delivery->pending().size(), 1U);
 }
 
 void what_was_sent_is_not_sent_again() {
@@ -442,6 +544,11 @@ int main(int argc, char** argv) {
       "delivery",
       {{"frames, log and report arrive in that order", frames_log_and_report_arrive_in_that_order},
        {"a failure goes the same way", a_failure_goes_the_same_way},
+       {"another farm's controller judges nothing", another_farms_controller_judges_nothing},
+       {"a job that nobody knows is kept for a day", a_job_that_nobody_knows_is_kept_for_a_day},
+       {"a stranger that says no is not believed", a_stranger_that_says_no_is_not_believed},
+       {"what is kept outlives a restart and makes room when it must",
+        what_is_kept_outlives_a_restart_and_makes_room_when_it_must},
        {"each answer has its meaning", each_answer_has_its_meaning},
        {"what was sent is not sent again", what_was_sent_is_not_sent_again},
        {"a refusal for what an earlier try sent is checked once",
