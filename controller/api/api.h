@@ -1,6 +1,7 @@
 // The HTTP API: everything that people, the page and nodes ask of the controller.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -39,6 +40,7 @@ struct Api {
   std::function<std::uint32_t()> random;  // thread-safe; for job ids
   std::function<Instant()> now;           // thread-safe
   Instant started;                        // for the uptime
+  std::atomic<int> large_bodies = 0;      // being read and parsed now
 };
 
 // Every route, ready for http::Server. `api` outlives the router.

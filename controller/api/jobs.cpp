@@ -16,12 +16,36 @@ http::Response job_response(Api& api, const Result<scheduler::JobRow>& job, int 
   return job ? json_response(shown(api, *job), status) : http::problem(job.error());
 }
 
+// A submission of 100,000 files takes some hundred MiB while it is parsed: of such, few at once.
+class LargeBody {
+ public:
+  LargeBody(std::atomic<int>& count, std::uint64_t bytes) : count_(count), is_large_(bytes > large_bytes) {
+    if (is_large_) is_taken_ = ++count_ <= at_once;
+  }
+  ~LargeBody() {
+    if (is_large_) --count_;
+  }
+  LargeBody(const LargeBody&) = delete;
+  LargeBody& operator=(const LargeBody&) = delete;
+  [[nodiscard]] bool is_taken() const { return is_taken_; }
+
+ private:
+  static constexpr std::uint64_t large_bytes = 1U << 20U;
+  static constexpr int at_once = 2;
+  std::atomic<int>& count_;
+  bool is_large_;
+  bool is_taken_ = true;
+};
+
 http::Response submit(Api& api, http::Request& request) {
   const auto user = user_of(request);
   if (!user) return http::problem(user.error());
   const std::string* key = request.field("idempotency-key");
   const std::string cid = key == nullptr ? "" : *key;
   if (const auto checked = check_cid(cid); !checked) return http::problem(checked.error());
+  const LargeBody turn(api.large_bodies, request.body->size());
+  if (!turn.is_taken())
+    return http::problem(503, "other large submissions are being read; try again in a moment");
   const auto body = request.body->read_all(max_submission_bytes);
   if (!body) return http::problem(body.error());
   const auto submission = payloads::decode_job_submission(std::string_view(*body));

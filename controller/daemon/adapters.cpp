@@ -106,6 +106,18 @@ Result<api::Stored> DiskStorage::open_blob(const std::string& digest) {
 
 Result<std::unique_ptr<api::Upload>> DiskStorage::put_blob(const std::string& digest, std::uint64_t offset,
                                                            std::uint64_t total) {
+  const auto space = runtime::disk_space(layout_.data());
+  if (!space) return fail(space.error());
+  const auto wanted = total - std::min(offset, total);
+  if (space->free_bytes < reserve_bytes_ || space->free_bytes - reserve_bytes_ < wanted) {
+    constexpr std::uint64_t mib = 1024UL * 1024;
+    return fail(Code::full,
+                fmt::format("the disk of {} has {} MiB left and {} MiB of it are kept for finished frames: "
+                            "no room for this file of {} MiB; delete jobs or free space, or lower "
+                            "farm.min_free_mib",
+                            layout_.data().string(), space->free_bytes / mib, reserve_bytes_ / mib,
+                            (total + mib - 1) / mib));
+  }
   return upload_of(blobs_.begin(digest, total, offset));
 }
 

@@ -33,11 +33,17 @@ class DatabaseReader final : public api::Reader {
   const store::Reader& reader_;
 };
 
+// Frames may use the disk to its end; what people upload stops before, so that no finished frame finds it
+// full.
 class DiskStorage final : public api::Storage {
  public:
   DiskStorage(files::Layout layout, files::Blobs& blobs, files::Results& results,
-              files::Thumbnails& thumbnails)
-      : layout_(std::move(layout)), blobs_(blobs), results_(results), thumbnails_(thumbnails) {}
+              files::Thumbnails& thumbnails, std::uint64_t reserve_bytes)
+      : layout_(std::move(layout)),
+        blobs_(blobs),
+        results_(results),
+        thumbnails_(thumbnails),
+        reserve_bytes_(reserve_bytes) {}
 
   std::optional<std::uint64_t> blob_size(const std::string& digest) override;
   std::uint64_t partial_size(const std::string& digest) override;
@@ -63,6 +69,7 @@ class DiskStorage final : public api::Storage {
   files::Blobs& blobs_;
   files::Results& results_;
   files::Thumbnails& thumbnails_;
+  std::uint64_t reserve_bytes_;  // job files leave so much free for frames that are being rendered
 };
 
 // What controller/web's build put into the binary.

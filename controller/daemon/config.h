@@ -34,6 +34,7 @@ struct Config {
   std::uint32_t grace_s = 60;
   std::uint32_t max_failures = 3;
   std::uint64_t min_free_mib = 1024;
+  std::uint64_t max_file_mib = 65'536;
 };
 
 // Reads a settings file over `config`. Errors: invalid with file, line, what is wrong and what would be

@@ -174,7 +174,7 @@ Status run(const Config& config, const sigset_t& signals) {
   FarmThread farm(std::move(state), std::move(*unmoved));
   LiveView live([&farm] { return farm.summary(); });
   DatabaseReader database(*reader);
-  DiskStorage storage(layout, blobs, results, thumbnails);
+  DiskStorage storage(layout, blobs, results, thumbnails, config.min_free_mib * mib);
   const PageAssets assets;
   api::EventRing events(random_id());
   api::Broadcaster broadcaster(events, live,
@@ -185,6 +185,7 @@ Status run(const Config& config, const sigset_t& signals) {
   settings.mqtt_port = config.mqtt.port;
   if (!config.embedded_broker) settings.mqtt_host = config.mqtt.host;
   settings.data_dir = data.string();
+  settings.max_file_bytes = config.max_file_mib * mib;
   settings.attempt_floor = rows->attempt_floor;
   api::Api api{farm,
                database,

@@ -23,7 +23,7 @@ class Connection {
   // for `patience`; io when the connection broke or was cut.
   virtual Result<std::size_t> read_some(std::span<char> out, Milliseconds patience) = 0;
   // All of `bytes`. `more`: the rest of the message follows at once. Errors: timeout when the client took
-  // nothing for `patience`; io.
+  // less than 16 KiB within `patience`; io.
   virtual Status write(std::string_view bytes, Milliseconds patience, bool more) = 0;
   // That part of the file, without a copy through this process where the transport can. Errors: as write();
   // io also when the file is shorter.

@@ -2,7 +2,6 @@
 #include "compiler/blend_file.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "fuzz.h"
 
@@ -13,7 +12,7 @@ namespace {
 Result<compiler::BlendFile> inspect(std::string_view bytes, std::size_t piece) {
   return compiler::inspect([bytes, piece](std::span<char> out) mutable {
     const auto count = std::min({out.size(), bytes.size(), piece});
-    std::memcpy(out.data(), bytes.data(), count);
+    std::copy_n(bytes.begin(), count, out.begin());
     bytes.remove_prefix(count);
     return count;
   });

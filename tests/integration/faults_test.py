@@ -7,7 +7,7 @@ import tempfile
 import time
 import unittest
 
-from farm import BIN, Farm, free_port, make_scene, wait_until
+from farm import BIN, Farm, digest, free_port, make_scene, wait_until
 
 
 def children(pid):
@@ -143,11 +143,18 @@ class Surroundings(unittest.TestCase):
                 scene = make_scene(pathlib.Path(folder) / "scene.blend", frames=(1, 6))
                 farm.start_controller("--config", settings, data=small / "data")
                 farm.agent("box-1")
+                farm.put_blob(scene)
                 ballast = small / "ballast"
                 with open(ballast, "wb") as file:
                     file.write(b"\0" * (42 << 20))
                 wait_until("an alarm about the disk",
                            lambda: any("disk" in alarm for alarm in farm.get("/api/v1/farm")["alarms"]))
+                # Job files do not take the room that finished frames need; what is there already is no upload.
+                other = pathlib.Path(folder) / "other.blend"
+                other.write_bytes(b"x" * 1000)
+                status, _, body = farm.request("PUT", f"/api/v1/blobs/{digest(other)}", other.read_bytes())
+                self.assertEqual(507, status)
+                self.assertRegex(body.decode(), r"kept for finished frames.*lower farm\.min_free_mib")
                 job = farm.submit(scene, "1-6")["id"]
                 held_until = time.monotonic() + 3
                 wait_until("three seconds pass without a frame",

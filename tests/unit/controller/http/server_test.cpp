@@ -1,5 +1,9 @@
 #include "http/server.h"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+
 #include <sys/mman.h>
 
 #include <condition_variable>
@@ -436,6 +440,27 @@ void a_handler_that_throws_is_a_500() {
   check_contains(farm.complaints[0], "GET /throws: boom");
 }
 
+// It takes something again and again, and never enough: the pauses are its pace, nothing waits for them to
+// pass.
+void a_client_that_reads_a_trickle_is_given_up() {
+  int ends[2];
+  check_equal(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  const int small = 4096;
+  ::setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+  ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
+  const auto connection = plain_connection(Fd(ends[0]));
+  std::thread client([&] {
+    char piece[256];
+    while (::read(ends[1], piece, sizeof piece) > 0) ::poll(nullptr, 0, 5);
+  });
+  const auto written = connection->write(std::string(1 << 20, 'x'), Milliseconds(150), false);
+  check(!written.has_value() && written.error().code == Code::timeout);
+  check_contains(written.error().message, "writing to the client");
+  connection->cut();
+  client.join();
+  ::close(ends[1]);
+}
+
 void connections_over_the_cap_are_told_to_come_back() {
   Config config;
   config.max_connections = 2;
@@ -535,6 +560,7 @@ int main() {
        {"a stream that falls short is not mistaken for whole",
         a_stream_that_falls_short_is_not_mistaken_for_whole},
        {"a handler that throws is a 500", a_handler_that_throws_is_a_500},
+       {"a client that reads a trickle is given up", a_client_that_reads_a_trickle_is_given_up},
        {"connections over the cap are told to come back", connections_over_the_cap_are_told_to_come_back},
        {"stopping ends idle connections at once and lets a request finish",
         stopping_ends_idle_connections_at_once_and_lets_a_request_finish},
