@@ -118,7 +118,8 @@ Status check_files(const payloads::ResultReport& report, const fs::path& folder)
 // The report and, beside its own fields, the farm: a file of its own would cost another sync.
 std::string with_farm(std::string report, const Entry& entry) {
   KILN_ASSERT(report.ends_with('}') && report.size() > 2);
-  if (is_id(entry.farm)) report.insert(report.size() - 1, fmt::format(R"(,"farm":"{}")", entry.farm));
+  const bool fits = report.size() + 64 <= payloads::max_result_bytes;  // or it could not be read again
+  if (fits && is_id(entry.farm)) report.insert(report.size() - 1, fmt::format(R"(,"farm":"{}")", entry.farm));
   return report;
 }
 std::string farm_in(const fs::path& file) {
