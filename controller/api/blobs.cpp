@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include "api/content_digest.h"
+#include "api/content_range.h"
 #include "api/routes.h"
 
 namespace kiln::api {

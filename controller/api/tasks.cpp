@@ -1,8 +1,8 @@
 #include <fmt/format.h>
 
-#include "api/content_digest.h"
 #include "api/routes.h"
 #include "api/shapes.h"
+#include "runtime/sha256.h"
 
 namespace kiln::api {
 
@@ -43,7 +43,7 @@ http::Response put_file(Api& api, http::Request& request) {
     return http::problem(400,
                          "Content-Digest is missing; send sha-256=:<the SHA-256 of the body in base64>:");
   }
-  const auto digest = parse_content_digest(*field);
+  const auto digest = runtime::from_content_digest(*field);
   if (!digest) return http::problem(digest.error());
   const std::uint64_t size = request.body->size();
   if (size == 0) return http::problem(400, "the file is empty; a frame has at least one byte");
@@ -93,6 +93,15 @@ http::Response finish(Api& api, http::Request& request) {
   if (!found) return http::problem(found.error());
   const auto body = request.body->read_all(max_report_bytes);
   if (!body) return http::problem(body.error());
+  if (const std::string* field = request.field("content-digest")) {
+    const auto digest = runtime::from_content_digest(*field);
+    if (!digest) return http::problem(digest.error());
+    if (*digest != runtime::digest_of(*body)) {
+      return http::problem(
+          422, Code::invalid,
+          "the report is not what its Content-Digest says: it was damaged on its way, send it again");
+    }
+  }
   auto report = payloads::decode_result_report(*body);
   if (!report) return http::problem(report.error());
   // A done task's files lie in the output already: the farm answers duplicate or superseded.

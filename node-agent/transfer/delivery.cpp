@@ -224,12 +224,16 @@ Outcome Delivery::State::deliver(Work& work, runtime::HttpClient& client) {
     if (auto step = send_files(work, *report, base, client)) return *step;
   }
   if (auto step = send_log(work, base, client)) return *step;
-  const auto answer = client.post(base + "/result", payloads::encode(*report), headers_of(work.entry, {}));
+  const auto text = payloads::encode(*report);
+  const auto digest = runtime::to_content_digest(runtime::digest_of(text));
+  const auto answer =
+      client.post(base + "/result", text, headers_of(work.entry, {{"Content-Digest", digest}}));
   if (!answer) return unanswered(answer.error());
   if (!answer->ok()) {
     auto outcome = judge(*answer, work.entry.farm);
-    if (outcome.kind == Outcome::Kind::refused && !work.is_fresh) {
-      // It may miss what an earlier try sent: everything once more before giving up.
+    // It may miss what an earlier try sent, or have got a damaged report: everything once more.
+    const bool was_damaged = answer->status == 422 && ++work.broken_files < max_broken_files;
+    if (outcome.kind == Outcome::Kind::refused && (!work.is_fresh || was_damaged)) {
       work.files_sent = 0;
       outcome.kind = Outcome::Kind::busy;
     }

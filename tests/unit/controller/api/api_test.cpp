@@ -225,6 +225,7 @@ void an_attempt_delivers_files_log_and_result() {
           {"GET", path + "/log", "", "", 200, {"Fra:1 Mem:8M"}},
           {"GET", "/api/v1/tasks/1-aaaaa-0/attempts/7/log", "", "", 404, {}},
           {"POST", path + "/result", "{}", "", 400, {}},
+          {"POST", path + "/result", report, content_digest('b'), 422, {"damaged on its way"}},
           {"POST", path + "/result", report, "", 200, {R"({"verdict":"accepted"})"}},
           {"POST",
            path + "/result",

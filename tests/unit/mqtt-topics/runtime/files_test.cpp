@@ -91,7 +91,8 @@ void a_content_digest_goes_there_and_back() {
   check_equal(header, "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:");
   check_equal(*runtime::from_content_digest(header), digest);
   check_equal(*runtime::from_content_digest("sha-512=:AAAA:, " + header), digest);
-  for (const char* bad : {"", "sha-256=", "sha-256=::", "sha-256=:AAAA:",
+  check_equal(*runtime::from_content_digest(header + ", unixsum=:AA==:"), digest);
+  for (const char* bad : {"", "sha-256", "sha-256=", "sha-256=::", "sha-256=:AAAA:", "sha-512=:AAAA:",
                           "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa==:",
                           "sha-256=:!ngWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:"}) {
     check(!runtime::from_content_digest(bad).has_value());

@@ -222,6 +222,7 @@ void each_answer_has_its_meaning() {
        {say(400, R"({"detail":"no such field"})")},
        Verdict::superseded,
        "no such field"},
+      {"a report that was damaged on its way", result, {say(422), say(422)}, Verdict::accepted, nullptr},
       {"a log that is not wanted", log, {say(413)}, Verdict::accepted, nullptr},
       {"a connection that breaks", result, {{200, "{\"verdict\"", "", 3, false}}, Verdict::accepted, nullptr},
   };

@@ -1,16 +1,12 @@
-// The Content-Digest field (RFC 9530) and the Content-Range of an upload, as pure functions.
+// The Content-Range of an upload.
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 #include "base/result.h"
 
 namespace kiln::api {
-
-// "sha-256=:<base64>:" (other algorithms beside it are passed over) as "sha256:<hex>". Errors: invalid.
-Result<std::string> parse_content_digest(std::string_view field);
 
 struct UploadRange {
   std::uint64_t first = 0;
