@@ -26,6 +26,21 @@ Result<scheduler::JobRow> ask_about(Api& api, const std::string& job, Event even
   return api.reader.job(row->id.str());
 }
 
+template <class Event>
+Result<scheduler::NodeRow> ask_about_node(Api& api, const std::string& node, Event event) {
+  auto id = NodeId::parse(node);
+  if (!id) return fail(std::move(id.error()));
+  auto row = api.reader.node(*id);
+  if (!row) return row;
+  event.node = *id;
+  auto answer = api.farm.ask([&](scheduler::RequestId request) {
+    event.request = request;
+    return scheduler::Event(event);
+  });
+  if (!answer) return fail(std::move(answer.error()));
+  return api.reader.node(*id);
+}
+
 }  // namespace
 
 Result<scheduler::JobRow> edit_job(Api& api, const std::string& job, std::optional<int> priority,
@@ -50,15 +65,25 @@ Status delete_job(Api& api, const std::string& job) {
 }
 
 Result<scheduler::NodeRow> drain_node(Api& api, const std::string& node, bool drained) {
-  auto id = NodeId::parse(node);
-  if (!id) return fail(std::move(id.error()));
-  auto row = api.reader.node(*id);
-  if (!row) return row;
+  return ask_about_node(api, node, scheduler::DrainNode{0, {}, drained});
+}
+Result<scheduler::NodeRow> forgive_node(Api& api, const std::string& node) {
+  return ask_about_node(api, node, scheduler::ForgiveNode{});
+}
+
+Status accept_task(Api& api, const TaskId& task) {
   auto answer = api.farm.ask([&](scheduler::RequestId request) {
-    return scheduler::DrainNode{request, *id, drained};
+    return scheduler::AcceptTask{request, task};
   });
   if (!answer) return fail(std::move(answer.error()));
-  return api.reader.node(*id);
+  return {};
+}
+Status requeue_task(Api& api, const TaskId& task) {
+  auto answer = api.farm.ask([&](scheduler::RequestId request) {
+    return scheduler::RequeueTask{request, task};
+  });
+  if (!answer) return fail(std::move(answer.error()));
+  return {};
 }
 
 Status check_user(std::string_view user) {

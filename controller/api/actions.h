@@ -28,6 +28,10 @@ Result<scheduler::JobRow> cancel_job(Api& api, const std::string& job);
 Result<scheduler::JobRow> retry_job(Api& api, const std::string& job);
 Status delete_job(Api& api, const std::string& job);
 Result<scheduler::NodeRow> drain_node(Api& api, const std::string& node, bool drained);
+Result<scheduler::NodeRow> forgive_node(Api& api, const std::string& node);
+// What a person says of a frame that is held for a look: it is right; or it is to be rendered again.
+Status accept_task(Api& api, const TaskId& task);
+Status requeue_task(Api& api, const TaskId& task);
 
 // Who asks, as a header or a topic names them: 1 to 64 bytes on one line. Errors: invalid.
 Status check_user(std::string_view user);

@@ -110,10 +110,12 @@ http::Response tasks(Api& api, http::Request& request) {
     for (const auto state : {queued, assigned, running, done, failed, cancelled}) {
       if (scheduler::to_string(state) == *text) query.state = state;
     }
-    if (!query.state) {
+    query.held = *text == scheduler::to_string(scheduler::Review::held);
+    if (!query.state && !query.held) {
       return http::problem(
           400,
-          fmt::format("?state={}: queued, assigned, running, done, failed or cancelled is expected", *text));
+          fmt::format("?state={}: queued, assigned, running, done, failed, cancelled or held is expected",
+                      *text));
     }
   }
   const auto from = query_number(request, "from", 0, 0xffffffffU);

@@ -51,6 +51,9 @@ void add_nodes(Metrics& out, Api& api, const std::vector<scheduler::NodeRow>& no
                                      [&](const auto& node) { return node.presence == presence; });
     out.value("kiln_nodes", {"presence", scheduler::to_string(presence)}, static_cast<double>(count));
   }
+  out.one("kiln_nodes_quarantined", "gauge", "Nodes that get no work because several jobs failed on them.",
+          static_cast<double>(std::count_if(nodes.begin(), nodes.end(),
+                                            [](const auto& node) { return !node.quarantine.empty(); })));
   out.begin("kiln_node_tasks_total", "counter", "Tasks that a node ended, by how.");
   for (const auto& node : nodes) {
     out.value("kiln_node_tasks_total", {"node", node.id.str(), "state", "done"},

@@ -48,6 +48,9 @@ void add_node_routes(http::Router& router, Api& api) {
   router.add(Method::post, "/api/v1/nodes/{id}/resume", [&](http::Request& request) {
     return node_response(api, drain_node(api, request.param("id"), false));
   });
+  router.add(Method::post, "/api/v1/nodes/{id}/forgive", [&](http::Request& request) {
+    return node_response(api, forgive_node(api, request.param("id")));
+  });
   router.add(Method::get, "/api/v1/nodes/{id}/telemetry",
              [&](http::Request& request) { return telemetry(api, request); });
 }

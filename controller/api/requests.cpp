@@ -92,6 +92,10 @@ constexpr std::array verbs{
          [](Api& api, User, Ask ask) {
            return about(api, ask, "node", [&](const std::string& id) { return drain_node(api, id, false); });
          }},
+    Verb{"node-forgive",
+         [](Api& api, User, Ask ask) {
+           return about(api, ask, "node", [&](const std::string& id) { return forgive_node(api, id); });
+         }},
 };
 
 Result<Reply> act(Api& api, const std::string& user, std::string_view verb,

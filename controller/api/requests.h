@@ -11,8 +11,9 @@ namespace kiln::api {
 
 // Verbs: job-submit (a JobSubmission beside the cid), job-pause, job-resume, job-cancel, job-retry,
 // job-status
-// ({"job": id or number}), node-drain, node-resume ({"node": id}). Answers as HTTP would: status, error, and
-// the job or node as data, short enough for a message. Blocks like an HTTP request; thread-safe.
+// ({"job": id or number}), node-drain, node-resume, node-forgive ({"node": id}). Answers as HTTP would:
+// status, error, and the job or node as data, short enough for a message. Blocks like an HTTP request;
+// thread-safe.
 payloads::Response handle_request(Api& api, const std::string& user, std::string_view verb,
                                   const payloads::Request& request);
 

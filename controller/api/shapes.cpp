@@ -56,7 +56,14 @@ Json to_json(const scheduler::JobRow& job, const std::string& output_dir) {
   if (const auto eta = scheduler::eta_s(job)) json.set("eta_s", *eta);
   json.set("message", job.message);
   json.set("warnings", strings(job.warnings));
-  json.set("scene_file", job.spec.options.scene_file);
+  json.set("held", job.held);
+  const auto& options = job.spec.options;
+  if (options.device != payloads::Device::any) json.set("device", payloads::to_string(options.device));
+  if (options.max_run_s != 0) json.set("max_run_s", options.max_run_s);
+  if (options.stall_s != 0) json.set("stall_s", options.stall_s);
+  if (job.spec.retries) json.set("retries", *job.spec.retries);
+  if (job.spec.fail_pct) json.set("fail_pct", *job.spec.fail_pct);
+  json.set("scene_file", options.scene_file);
   json.set("manifest", job.spec.manifest);
   json.set("created_ms", job.created_ms);
   json.set("started_ms", job.started_ms);
@@ -75,6 +82,7 @@ Json to_json(const scheduler::TaskRow& task, const scheduler::JobRow& job, const
                             {"failures", task.failures},
                             {"node", task.node.str()}});
   set_error(json, task.error_code, task.error_message);
+  if (task.review == scheduler::Review::held) json.set("held", scheduler::held_reason(task));
   json.set("seconds", task.seconds);
   json.set("started_ms", task.started_ms);
   json.set("finished_ms", task.finished_ms);
@@ -101,20 +109,23 @@ Json to_json(const scheduler::AttemptRow& attempt) {
 Json to_json(const scheduler::ResultRow& result) {
   const std::string& job = result.task.job.str();
   const std::string path = http::encode_path(result.file.path);
-  return Json::object({{"job", job},
-                       {"task", result.task.str()},
-                       {"attempt", result.attempt},
-                       {"node", result.node.str()},
-                       {"frame", result.file.frame},
-                       {"path", result.file.path},
-                       {"digest", result.file.digest},
-                       {"size", result.file.size},
-                       {"width", result.file.width},
-                       {"height", result.file.height},
-                       {"seconds", result.file.seconds},
-                       {"finished_ms", result.finished_ms},
-                       {"url", fmt::format("/api/v1/jobs/{}/files/{}", job, path)},
-                       {"thumbnail", fmt::format("/api/v1/jobs/{}/thumbnails/{}", job, path)}});
+  Json json = Json::object({{"job", job},
+                            {"task", result.task.str()},
+                            {"attempt", result.attempt},
+                            {"node", result.node.str()},
+                            {"frame", result.file.frame},
+                            {"path", result.file.path},
+                            {"digest", result.file.digest},
+                            {"size", result.file.size},
+                            {"width", result.file.width},
+                            {"height", result.file.height},
+                            {"seconds", result.file.seconds},
+                            {"finished_ms", result.finished_ms},
+                            {"url", fmt::format("/api/v1/jobs/{}/files/{}", job, path)},
+                            {"thumbnail", fmt::format("/api/v1/jobs/{}/thumbnails/{}", job, path)}});
+  if (result.file.blank != payloads::Blank::no) json.set("blank", payloads::to_string(result.file.blank));
+  if (result.held) json.set("held", true);
+  return json;
 }
 
 Json to_json(const scheduler::NodeRow& node, const LiveNode& live) {
@@ -127,6 +138,10 @@ Json to_json(const scheduler::NodeRow& node, const LiveNode& live) {
                             {"tasks_done", node.tasks_done},
                             {"tasks_failed", node.tasks_failed},
                             {"info", payloads::to_json(node.info)}});
+  if (!node.quarantine.empty()) {
+    json.set("quarantine",
+             Json::object({{"reason", node.quarantine}, {"until_ms", node.quarantine_until_ms}}));
+  }
   set_live(json, live);
   return json;
 }

@@ -62,6 +62,25 @@ Status check_renderer(const std::vector<scheduler::NodeRow>& nodes, const std::s
                           renderer));
 }
 
+// Where none has a GPU the job would wait for ever, without a word.
+Status check_device(const std::vector<scheduler::NodeRow>& nodes, const compiler::CompiledJob& job) {
+  if (job.options.device != payloads::Device::gpu || job.renderer == nothing_rendered || nodes.empty())
+    return {};
+  const auto could = [&](const scheduler::NodeRow& node) {
+    const auto& renderers = node.info.renderers;
+    return is_still_looking(node) ||
+           (!node.info.gpus.empty() && std::any_of(renderers.begin(), renderers.end(), [&](const auto& one) {
+             return one.name == job.renderer;
+           }));
+  };
+  if (std::any_of(nodes.begin(), nodes.end(), could)) return {};
+  return fail(
+      Code::invalid,
+      fmt::format("options.device: the job asks for a GPU, and none of the farm's nodes with {} has one: "
+                  "leave it out to render on their CPUs, or add a box with a GPU and its driver",
+                  job.renderer));
+}
+
 Status check_files(Storage& storage, const payloads::Manifest& manifest) {
   std::set<std::string> missing;
   std::string named;
@@ -141,6 +160,7 @@ Result<Submitted> submit_job(Api& api, const std::string& user, const std::strin
   if (!nodes) return fail(nodes.error());
   if (auto checked = check_renderer(*nodes, compiled->renderer); !checked)
     return fail(std::move(checked.error()));
+  if (auto checked = check_device(*nodes, *compiled); !checked) return fail(std::move(checked.error()));
 
   scheduler::JobSpec spec;
   spec.name = std::move(compiled->name);
@@ -148,6 +168,8 @@ Result<Submitted> submit_job(Api& api, const std::string& user, const std::strin
   spec.frames = std::move(compiled->frames);
   spec.chunk = compiled->chunk;
   spec.options = std::move(compiled->options);
+  spec.retries = compiled->retries;
+  spec.fail_pct = compiled->fail_pct;
   if (spec.renderer != nothing_rendered) {
     if (auto checked = check_files(api.storage, submission.manifest); !checked)
       return fail(std::move(checked.error()));

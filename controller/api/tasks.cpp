@@ -11,8 +11,7 @@ namespace {
 constexpr std::uint64_t max_log_bytes = 16ULL << 20U;
 constexpr std::size_t max_report_bytes = 1U << 20U;
 
-http::Response show(Api& api, http::Request& request) {
-  const auto task = find_task(api, request.param("task"));
+http::Response shown_task(Api& api, const Result<FoundTask>& task) {
   if (!task) return http::problem(task.error());
   const auto attempts = api.reader.attempts(task->id);
   if (!attempts) return http::problem(attempts.error());
@@ -27,6 +26,14 @@ http::Response show(Api& api, http::Request& request) {
   for (const auto& attempt : *attempts) list.push(to_json(attempt));
   json.set("attempts", std::move(list));
   return json_response(json);
+}
+
+// A person's verdict on a task; the answer is the task as it is afterwards.
+http::Response judge(Api& api, http::Request& request, Status (*verdict)(Api&, const TaskId&)) {
+  const auto task = find_task(api, request.param("task"));
+  if (!task) return http::problem(task.error());
+  if (const auto judged = verdict(api, task->id); !judged) return http::problem(judged.error());
+  return shown_task(api, find_task(api, request.param("task")));
 }
 
 // Nobody judges here whether the attempt may still win: its commit decides.
@@ -147,7 +154,12 @@ http::Handler for_this_farm(Api& api, http::Response (*handler)(Api&, http::Requ
 void add_task_routes(http::Router& router, Api& api) {
   using http::Method;
   const std::string attempt = "/api/v1/tasks/{task}/attempts/{n}";
-  router.add(Method::get, "/api/v1/tasks/{task}", [&](http::Request& request) { return show(api, request); });
+  router.add(Method::get, "/api/v1/tasks/{task}",
+             [&](http::Request& request) { return shown_task(api, find_task(api, request.param("task"))); });
+  router.add(Method::post, "/api/v1/tasks/{task}/accept",
+             [&](http::Request& request) { return judge(api, request, accept_task); });
+  router.add(Method::post, "/api/v1/tasks/{task}/requeue",
+             [&](http::Request& request) { return judge(api, request, requeue_task); });
   router.add(Method::put, attempt + "/files/{path...}", for_this_farm(api, put_file));
   router.add(Method::put, attempt + "/log", for_this_farm(api, put_log));
   router.add(Method::get, attempt + "/log", [&](http::Request& request) { return get_log(api, request); });

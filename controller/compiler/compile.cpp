@@ -97,6 +97,16 @@ Result<CompiledJob> compile(const payloads::JobSubmission& submission) {
     return fail(Code::invalid, fmt::format("priority: 0 to {}, not {}", max_priority, submission.priority));
   }
 
+  if (submission.retries && *submission.retries > payloads::max_retries) {
+    return fail(Code::invalid, fmt::format("retries: 0 to {} of a task, not {}", payloads::max_retries,
+                                           *submission.retries));
+  }
+  if (submission.fail_pct && (*submission.fail_pct < 1 || *submission.fail_pct > 100)) {
+    return fail(Code::invalid,
+                fmt::format("fail_pct: 1 to 100 percent of the tasks, not {}", *submission.fail_pct));
+  }
+  job.retries = submission.retries;
+  job.fail_pct = submission.fail_pct;
   job.options = submission.options;
   if (submission.type == "blender") {
     if (auto files = check_files(submission); !files) return fail(std::move(files.error()));

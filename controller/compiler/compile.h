@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,8 @@ struct CompiledJob {
   payloads::FrameSet frames;
   std::uint32_t chunk = 1;
   payloads::RenderOptions options;
+  std::optional<std::uint32_t> retries = {};
+  std::optional<std::uint32_t> fail_pct = {};
 };
 
 // Errors: invalid or too_large; the message starts with the field ("frames: …", "options.format: …") and says

@@ -20,7 +20,7 @@ Result<scheduler::JobRow> DatabaseReader::job(const std::string& id_or_number) {
 }
 Result<std::vector<scheduler::TaskRow>> DatabaseReader::tasks(const scheduler::JobRow& job,
                                                               const api::TaskQuery& query) {
-  return reader_.tasks(job, {query.state, query.from, query.limit});
+  return reader_.tasks(job, {query.state, query.held, query.from, query.limit});
 }
 Result<std::vector<scheduler::AttemptRow>> DatabaseReader::attempts(const TaskId& task) {
   return reader_.attempts(task);

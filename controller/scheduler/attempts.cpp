@@ -39,6 +39,7 @@ struct Consequence {
 constexpr std::array consequences = {
     //          on                  attempt                   task                  burns                   shuns  adopt  cancel drops
     Consequence{Ending::failed,     AttemptState::failed,     TaskState::queued,    Burns::whole,           true,  false, false, true},
+    Consequence{Ending::overdue,    AttemptState::failed,     TaskState::queued,    Burns::whole,           true,  false, true,  true},
     Consequence{Ending::refused,    AttemptState::failed,     TaskState::queued,    Burns::nothing,         true,  false, false, false},
     Consequence{Ending::untaken,    AttemptState::lost,       TaskState::queued,    Burns::half,            true,  true,  true,  false},
     Consequence{Ending::lost,       AttemptState::lost,       TaskState::queued,    Burns::half_if_started, false, true,  false, false},
@@ -237,9 +238,10 @@ void Turn::end(const LeaseKey& key, Ending ending, TaskError error, bool for_goo
   }
   if (row.attempt == AttemptState::lost) data_.lost.insert_or_assign({key, lease.attempt}, attempt);
   effects_.emplace_back(SaveAttempt{std::move(attempt)});
-  if (ending == Ending::failed) {
+  if (ending == Ending::failed || ending == Ending::overdue) {
     ++node.row.tasks_failed;
     node.stats_dirty = true;
+    if (!for_good) blame(job, node, error);
   }
   if (row.task == TaskState::done) return;  // accept() goes on
 
@@ -264,7 +266,7 @@ void Turn::end(const LeaseKey& key, Ending ending, TaskError error, bool for_goo
 void Turn::fail_or_requeue(Job& job, std::uint32_t index, bool for_good, const Lease& lease) {
   auto& task = *data_.touched(job, index);
   const std::uint64_t halves = 2ULL * task.failed + task.lost;
-  const bool is_over = for_good || halves >= 2ULL * data_.policy.max_failures;
+  const bool is_over = for_good || halves >= 2ULL * max_failures(job);
   const auto to = is_over ? TaskState::failed : TaskState::queued;
   data_.count(job, task.state, to);
   task.state = to;
@@ -276,7 +278,33 @@ void Turn::fail_or_requeue(Job& job, std::uint32_t index, bool for_good, const L
   const auto error = job.errors.find(index);
   tell_task(job, index, to_string(to), lease.attempt, data_.node(lease.node).row.id,
             error == job.errors.end() ? "" : error->second.message);
-  if (is_over) check_end(job);
+  if (!is_over) return;
+  troubled_.insert(job.row.number);
+  review_around(job, index);
+  check_end(job);
+}
+
+std::uint32_t Turn::max_failures(const Job& job) const {
+  const auto& retries = job.row.spec.retries;
+  return retries ? *retries + 1 : data_.policy.max_failures;
+}
+
+// The node's own watch ends what runs too long; this is for one whose watch does not.
+void Turn::end_overdue() {
+  while (!data_.due.empty() && data_.due.begin()->first <= now_.mono_ms) {
+    const auto key = data_.due.begin()->second;
+    auto& lease = *data_.find_lease(key);
+    const auto& node = data_.node(lease.node);
+    if (!data_.connected || !node.is_present()) {  // of an absent node the grace period decides
+      data_.set_due(key, lease, now_.mono_ms + data_.policy.overdue_ms);
+    } else if (lease.phase == payloads::TaskPhase::delivering) {
+      data_.set_due(key, lease, 0);
+    } else {
+      end(key, Ending::overdue,
+          {"timeout", fmt::format("{} still works on it, long after its limit of {} s", node.row.id.str(),
+                                  data_.jobs.at(key.job).row.spec.options.max_run_s)});
+    }
+  }
 }
 
 void Turn::recall(const LeaseKey& key, Lease& lease) {
@@ -325,6 +353,8 @@ void Turn::on(const FinishAttempt& event) {
   if (task == nullptr || event.attempt == 0 || event.attempt > std::max(task->attempt, data_.attempt_floor)) {
     return superseded();
   }
+  const auto floor = job->void_up_to.find(event.task.index);
+  if (floor != job->void_up_to.end() && event.attempt <= floor->second) return superseded();
   if (task->state == TaskState::done) {
     return event.attempt == task->attempt ? verdict(payloads::Verdict::duplicate) : superseded();
   }
@@ -400,6 +430,10 @@ void Turn::accept(Job& job, std::uint32_t index, const FinishAttempt& event) {
     task.node = node->no;
     ++node->row.tasks_done;
     node->stats_dirty = true;
+    praise(job, *node);
+  }
+  for (const auto& file : report.files) {
+    if (file.blank != payloads::Blank::no) task.blank = static_cast<std::uint8_t>(file.blank) & 3U;
   }
   job.errors.erase(index);
   if (event.attempt != 1) job.winners[index] = event.attempt;
@@ -423,6 +457,7 @@ void Turn::accept(Job& job, std::uint32_t index, const FinishAttempt& event) {
   auto& told = std::get<TaskChanged>(effects_.back());
   told.event.seconds = report.seconds;
   told.files = report.files;
+  review_around(job, index);
   check_end(job);
 }
 

@@ -47,6 +47,21 @@ struct DeleteJob {  // only of a job that has ended
   RequestId request = 0;
   JobId job;
 };
+// A held frame is right as it is.
+struct AcceptTask {
+  RequestId request = 0;
+  TaskId task;
+};
+// A task that is done or failed is rendered again; its frames stay until the new ones come.
+struct RequeueTask {
+  RequestId request = 0;
+  TaskId task;
+};
+// Ends a node's quarantine, and forgets what failed there.
+struct ForgiveNode {
+  RequestId request = 0;
+  NodeId node;
+};
 struct DrainNode {
   RequestId request = 0;
   NodeId node;
@@ -99,8 +114,8 @@ struct DiskPressure {
   bool full = false;
 };
 
-using Event =
-    std::variant<SubmitJob, EditJob, CancelJob, RetryJob, DeleteJob, DrainNode, FinishAttempt, NodeStatusSeen,
-                 NodeInfoSeen, NodeTasksSeen, NodeAckSeen, BrokerConnected, Tick, DiskPressure, BrokerLost>;
+using Event = std::variant<SubmitJob, EditJob, CancelJob, RetryJob, DeleteJob, DrainNode, FinishAttempt,
+                           NodeStatusSeen, NodeInfoSeen, NodeTasksSeen, NodeAckSeen, BrokerConnected, Tick,
+                           DiskPressure, BrokerLost, AcceptTask, RequeueTask, ForgiveNode>;
 
 }  // namespace kiln::scheduler

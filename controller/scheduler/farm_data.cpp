@@ -37,6 +37,11 @@ JobKey key_of(const Job& job) {
   return {job.row.priority, job.row.number};
 }
 
+// The pool of a job's renderer; a GPU asked for makes it another one, with fewer nodes.
+std::string pool_name(std::string_view renderer, bool needs_gpu) {
+  return std::string(renderer) + (needs_gpu && renderer != noop ? " with a GPU" : "");
+}
+
 bool is_started(const Lease& lease) {
   return lease.phase == payloads::TaskPhase::fetching || lease.phase == payloads::TaskPhase::rendering;
 }
@@ -109,6 +114,11 @@ TaskRow FarmState::Data::task_row(const Job& job, std::uint32_t index) const {
     row.error_code = error->second.code;
     row.error_message = error->second.message;
   }
+  row.blank = static_cast<payloads::Blank>(task->blank);
+  row.review = static_cast<Review>(task->review);
+  if (const auto floor = job.void_up_to.find(index); floor != job.void_up_to.end()) {
+    row.void_up_to = floor->second;
+  }
   return row;
 }
 
@@ -144,7 +154,7 @@ std::uint32_t FarmState::Data::estimate_ms(const Job& job) const {
 
 void FarmState::Data::insert_job(JobRow row) {
   Job job;
-  job.pool = pool_of(row.spec.renderer);
+  job.pool = pool_of(pool_name(row.spec.renderer, row.spec.options.device == payloads::Device::gpu));
   job_pools.insert(job.pool);
   job.total = row.spec.task_count();
   job.row = std::move(row);
@@ -195,14 +205,24 @@ void FarmState::Data::set_job_state(Job& job, JobState state) {
 }
 
 void FarmState::Data::set_priority(Job& job, int priority) {
-  auto& pool = pools[job.pool];
-  set_ready(pool, 0, key_of(job), false);
-  for (const auto& [group, tasks] : job.requeued) set_ready(pool, group, key_of(job), false);
+  unready_all(job);
   job.row.priority = priority;
   refresh_ready_all(job);
 }
 
-void FarmState::Data::set_ready(Pool& pool, NodeNo group, const JobKey& key, bool ready) {
+void FarmState::Data::set_avoids(Job& job, std::vector<NodeNo> avoids) {
+  unready_all(job);
+  job.avoids = std::move(avoids);
+  refresh_ready_all(job);
+}
+
+void FarmState::Data::unready_all(const Job& job) {
+  auto& pool = pools[job.pool];
+  set_ready(pool, {0, job.avoids}, key_of(job), false);
+  for (const auto& [shuns, tasks] : job.requeued) set_ready(pool, {shuns, job.avoids}, key_of(job), false);
+}
+
+void FarmState::Data::set_ready(Pool& pool, const Group& group, const JobKey& key, bool ready) {
   auto& jobs_of_group = pool.ready[group];
   const auto head = [&]() -> std::optional<JobKey> {
     return jobs_of_group.empty() ? std::nullopt : std::optional(*jobs_of_group.begin());
@@ -220,11 +240,11 @@ void FarmState::Data::set_ready(Pool& pool, NodeNo group, const JobKey& key, boo
   if (jobs_of_group.empty()) pool.ready.erase(group);
 }
 
-void FarmState::Data::refresh_ready(const Job& job, NodeNo group) {
-  const auto waiting = job.requeued.find(group);
+void FarmState::Data::refresh_ready(const Job& job, NodeNo shuns) {
+  const auto waiting = job.requeued.find(shuns);
   const bool has_task =
-      (group == 0 && job.has_fresh()) || (waiting != job.requeued.end() && !waiting->second.empty());
-  set_ready(pools[job.pool], group, key_of(job), has_task && job.row.state == JobState::active);
+      (shuns == 0 && job.has_fresh()) || (waiting != job.requeued.end() && !waiting->second.empty());
+  set_ready(pools[job.pool], {shuns, job.avoids}, key_of(job), has_task && job.row.state == JobState::active);
 }
 
 void FarmState::Data::refresh_ready_all(const Job& job) {
@@ -272,6 +292,7 @@ void FarmState::Data::hold(const LeaseKey& key, Lease lease) {
 void FarmState::Data::drop(const LeaseKey& key) {
   auto& lease = leases.at(key);
   set_recalled(key, lease, false);
+  set_due(key, lease, 0);
   auto& holder = node(lease.node);
   tally(lease, -1);
   holder.held.erase(key);
@@ -294,6 +315,12 @@ void FarmState::Data::set_recalled(const LeaseKey& key, Lease& lease, bool recal
   in_flight = recalled ? in_flight + 1 : in_flight - 1;
 }
 
+void FarmState::Data::set_due(const LeaseKey& key, Lease& lease, std::int64_t due_mono_ms) {
+  if (lease.due_mono_ms != 0) due.erase({lease.due_mono_ms, key});
+  lease.due_mono_ms = due_mono_ms;
+  if (due_mono_ms != 0) due.insert({due_mono_ms, key});
+}
+
 void FarmState::Data::replace(Node& node) {
   unplace(node);
   place(node);
@@ -306,6 +333,7 @@ void FarmState::Data::unplace(Node& node) {
     totals.slots -= was.slots;
     totals.slots_busy -= was.busy;
   }
+  if (was.quarantined) --quarantined;
   if (was.usable) {
     for (const auto pool : node.pools) {
       pools[pool].usable.erase({was.level, node.no});
@@ -329,7 +357,9 @@ void FarmState::Data::place(Node& node) {
   is.slots = node.has_info ? std::min<std::uint32_t>(node.row.info.slots, payloads::max_slots) : 0;
   is.busy = std::min(node.started, is.slots);
   is.usable = connected && is.slots > 0 && node.row.presence == NodePresence::online && !node.row.drained &&
-              node.has_reported && node.rests_until_mono_ms == 0;
+              node.row.quarantine.empty() && node.has_reported && node.rests_until_mono_ms == 0;
+  is.quarantined = is.present && !node.row.quarantine.empty();
+  if (is.quarantined) ++quarantined;
   if (is.present) {
     ++totals.nodes_online;
     totals.slots += is.slots;
@@ -364,7 +394,10 @@ void FarmState::Data::set_info(Node& node, payloads::NodeInfo info) {
   node.row.info = std::move(info);
   node.has_info = true;
   node.pools = {pool_of(std::string(noop))};
-  for (const auto& renderer : node.row.info.renderers) node.pools.push_back(pool_of(renderer.name));
+  for (const auto& renderer : node.row.info.renderers) {
+    node.pools.push_back(pool_of(renderer.name));
+    if (!node.row.info.gpus.empty()) node.pools.push_back(pool_of(pool_name(renderer.name, true)));
+  }
   std::sort(node.pools.begin(), node.pools.end());
   node.pools.erase(std::unique(node.pools.begin(), node.pools.end()), node.pools.end());
   place(node);
@@ -391,13 +424,19 @@ void FarmState::Data::load(const FarmRows& rows, Instant now) {
     auto& node = add_node(row.id, now);
     node.row = row;
     node.row.presence = NodePresence::unknown;
+    if (!row.quarantine.empty()) {
+      // Never longer than a whole one, whatever the clock did meanwhile.
+      const auto left =
+          std::clamp<std::int64_t>(row.quarantine_until_ms - now.unix_ms, 1, policy.quarantine_ms);
+      node.forgiven_mono_ms = now.mono_ms + left;
+    }
     if (row.info != payloads::NodeInfo()) set_info(node, row.info);
   }
   for (const auto& row : rows.jobs) {
     last_job_number = std::max(last_job_number, row.number);
     insert_job(row);
     auto& job = jobs.at(row.number);
-    job.tasks_kept = job.is_live() || row.state == JobState::failed;
+    job.tasks_kept = job.is_live() || row.state == JobState::failed || row.held > 0;
     job.winners_kept = job.tasks_kept;
   }
   for (const auto& row : rows.tasks) {
@@ -413,6 +452,9 @@ void FarmState::Data::load(const FarmRows& rows, Instant now) {
     task.seconds = static_cast<float>(row.seconds);
     task.started_ms = row.started_ms;
     task.finished_ms = row.finished_ms;
+    task.blank = static_cast<std::uint8_t>(row.blank) & 3U;
+    task.review = static_cast<std::uint8_t>(row.review) & 3U;
+    if (row.void_up_to != 0) job->void_up_to[row.id.index] = row.void_up_to;
     if (!row.node.empty()) {
       const auto* holder = find_node(row.node);
       task.node = holder != nullptr ? holder->no : add_node(row.node, now).no;
@@ -440,17 +482,25 @@ void FarmState::Data::load(const FarmRows& rows, Instant now) {
     lease.sent_sid = node(task->node).row.sid;
     lease.assigned_ms = row.assigned_ms;
     lease.started_ms = row.started_ms;
-    hold({job->row.number, row.task.index}, lease);
+    const LeaseKey key{job->row.number, row.task.index};
+    hold(key, lease);
+    const std::int64_t max_run_s = job->row.spec.options.max_run_s;
+    // Since when it renders is not known: it gets the whole time once more.
+    if (lease.running && max_run_s != 0) {
+      set_due(key, *find_lease(key), now.mono_ms + max_run_s * 1000 + policy.overdue_ms);
+    }
   }
   for (auto& [number, job] : jobs) {
     if (!job.tasks_kept) continue;
     payloads::TaskCounts counts;
+    std::uint32_t held = 0;
     for (std::uint32_t index = 0; index < job.tasks.size(); ++index) {
       auto& task = job.tasks[index];
       const bool is_out = task.state == TaskState::assigned || task.state == TaskState::running;
       if (is_out && find_lease({number, index}) == nullptr) task.state = TaskState::queued;
       ++bucket(counts, task.state);
       if (task.state == TaskState::queued) job.requeued[0].insert(index);
+      if (task.review == static_cast<std::uint8_t>(Review::held)) ++held;
     }
     const auto fresh = job.total - static_cast<std::uint32_t>(job.tasks.size());
     (job.is_live() ? counts.queued : counts.cancelled) += fresh;
@@ -461,6 +511,7 @@ void FarmState::Data::load(const FarmRows& rows, Instant now) {
       job.requeued.clear();
       continue;
     }
+    job.row.held = held;
     add_totals(job, -1);
     job.row.counts = counts;
     add_totals(job, 1);

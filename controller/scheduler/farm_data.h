@@ -1,6 +1,8 @@
 // What the scheduler holds in memory, and the indexes that keep every decision O(log n). For this room only.
 #pragma once
 
+#include <algorithm>
+#include <compare>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -28,9 +30,11 @@ struct Task {
   TaskState state = TaskState::queued;
   std::uint8_t failed = 0;  // attempts that ended so, saturating
   std::uint8_t lost = 0;
-  std::uint8_t taken_back : 6 = 0;
-  std::uint8_t shuns : 1 = 0;      // queued, and better not to `node` again
-  std::uint8_t adoptable : 1 = 0;  // queued, and `node` may still be at work on `attempt`: it was only lost
+  std::uint8_t taken_back : 2 = 0;  // up to max_taken_back
+  std::uint8_t shuns : 1 = 0;       // queued, and better not to `node` again
+  std::uint8_t adoptable : 1 = 0;   // queued, and `node` may still be at work on `attempt`: it was only lost
+  std::uint8_t blank : 2 = 0;       // payloads::Blank, when done
+  std::uint8_t review : 2 = 0;      // scheduler::Review
 };
 static_assert(sizeof(Task) == 32);
 
@@ -54,10 +58,12 @@ struct Lease {
   std::uint64_t order = 0;       // of handing out, farm-wide
   std::int64_t assigned_ms = 0;  // unix
   std::int64_t started_ms = 0;
+  std::int64_t due_mono_ms = 0;  // when its job's max_run_s and a margin have passed; 0: not watched
 };
 struct LeaseKey {
   JobNo job = 0;
   std::uint32_t index = 0;
+  friend bool operator==(const LeaseKey&, const LeaseKey&) = default;
   friend bool operator<(const LeaseKey& a, const LeaseKey& b) {
     return a.job != b.job ? a.job < b.job : a.index < b.index;
   }
@@ -72,6 +78,10 @@ struct Job {
   std::map<std::uint32_t, TaskError> errors;  // only where there is one
   // Queued again, by the node to avoid (0: none).
   std::map<NodeNo, std::set<std::uint32_t>> requeued;
+  // Failures there since its last task done there, by node; and those nodes where they are too many, sorted.
+  std::map<NodeNo, std::uint32_t> failed_on;
+  std::vector<NodeNo> avoids;
+  std::map<std::uint32_t, std::uint32_t> void_up_to;  // attempts of a task that do not count any more
   // A job that is done lets its tasks go and keeps which attempts won, where that is not the first. A job
   // that had ended before a restart has neither.
   bool tasks_kept = true;
@@ -94,17 +104,29 @@ struct JobKey {
   }
 };
 
+// What ready tasks have in common for whoever looks for a node: whom their job avoids, and whom they shun
+// beside that (0: nobody).
+struct Group {
+  NodeNo shuns = 0;
+  std::vector<NodeNo> avoids;
+  friend bool operator==(const Group&, const Group&) = default;
+  friend auto operator<=>(const Group&, const Group&) = default;
+
+  [[nodiscard]] bool has(NodeNo node) const {
+    return node == shuns || std::binary_search(avoids.begin(), avoids.end(), node);
+  }
+};
+
 // A node's load in 1/64 slot: below `full_level` a slot is idle, above it work is queued ahead.
 using Level = std::uint32_t;
 inline constexpr Level full_level = 64;
 
-// One renderer: the jobs that wait for it and the nodes that have it.
+// One renderer, or one with a GPU: the jobs that wait for it and the nodes that have it.
 struct Pool {
   std::string renderer;
-  // Active jobs with a ready task, by the node that the task avoids; and the first job of each group, so that
-  // what a given node may take is among the first two heads.
-  std::map<NodeNo, std::set<JobKey>> ready;
-  std::set<std::pair<JobKey, NodeNo>> heads;
+  // Active jobs with a ready task, by whom the task avoids; and the first job of each group.
+  std::map<Group, std::set<JobKey>> ready;
+  std::set<std::pair<JobKey, Group>> heads;
   std::set<std::pair<Level, NodeNo>> usable;  // nodes that may get work
   std::set<std::pair<Level, NodeNo>> open;    // those of them with room
   std::uint32_t idle_slots = 0;               // of usable nodes
@@ -131,13 +153,16 @@ struct Node {
   std::uint32_t started = 0;                                         // fetching or rendering: on a slot
   std::uint64_t waiting_ms = 0;                                      // their estimates
   std::vector<PoolNo> pools;                                         // sorted
-  std::vector<std::string> warm;                                     // distinct manifests
+  std::map<JobNo, std::int64_t> blamed;  // jobs that failed here and have none done here since: when, mono ms
+  std::int64_t forgiven_mono_ms = 0;     // when its quarantine ends; 0: none
+  std::vector<std::string> warm;         // distinct manifests
 
   // As the indexes have it.
   struct Placed {
     bool present = false;  // online or draining
     bool usable = false;
     bool open = false;
+    bool quarantined = false;
     Level level = 0;
     std::uint32_t slots = 0;
     std::uint32_t busy = 0;
@@ -175,6 +200,8 @@ struct FarmState::Data {
   std::set<PoolNo> job_pools;  // those that a job ever asked for: the job types, so a handful
   // Open nodes by the scene they have open.
   std::map<std::string, std::set<std::pair<Level, NodeNo>>> warm_open;
+  std::uint32_t quarantined = 0;                    // of the nodes that are present
+  std::set<std::pair<std::int64_t, LeaseKey>> due;  // leases that are watched, by Lease::due_mono_ms
   payloads::ControllerSummary totals;
 
   void load(const FarmRows& rows, Instant now);
@@ -198,19 +225,21 @@ struct FarmState::Data {
   // ---- indexes: call after a change of what they are made of; each O(log n) ------------------------------
   void insert_job(JobRow row);  // with its pool; not yet ready
   void erase_job(Job& job);
-  // Recomputes whether the job waits in its pool's group (0, or a node that its requeued tasks avoid).
-  void refresh_ready(const Job& job, NodeNo group);
+  // Recomputes whether the job waits in its pool's group for that node (0, or one that requeued tasks shun).
+  void refresh_ready(const Job& job, NodeNo shuns);
   void refresh_ready_all(const Job& job);  // O(groups of the job): state or priority changed
   void requeue(Job& job, std::uint32_t index, Task& task);
   void unqueue(Job& job, std::uint32_t index, const Task& task);
   void count(Job& job, TaskState from, TaskState to, std::uint32_t tasks = 1);
   void set_job_state(Job& job, JobState state);  // and its readiness
   void set_priority(Job& job, int priority);
+  void set_avoids(Job& job, std::vector<NodeNo> avoids);
 
   void hold(const LeaseKey& key, Lease lease);  // with its node's load
   void drop(const LeaseKey& key);
   void set_phase(Lease& lease, payloads::TaskPhase phase);
   void set_recalled(const LeaseKey& key, Lease& lease, bool recalled);
+  void set_due(const LeaseKey& key, Lease& lease, std::int64_t due_mono_ms);
   void replace(Node& node);  // the node's place in the indexes, from what is true now
   void set_info(Node& node, payloads::NodeInfo info);
   void set_warm(Node& node, const std::vector<std::string>& warm);
@@ -223,13 +252,15 @@ struct FarmState::Data {
   void tally(const Lease& lease, int sign);
   void unplace(Node& node);
   void place(Node& node);
-  void set_ready(Pool& pool, NodeNo group, const JobKey& key, bool ready);
+  void set_ready(Pool& pool, const Group& group, const JobKey& key, bool ready);
+  void unready_all(const Job& job);
   void add_totals(const Job& job, int sign);
 };
 
 // How an attempt that is out can end.
 enum class Ending : std::uint8_t {
   failed,      // the node says so
+  overdue,     // the node neither ended nor stopped it, long after its max_run_s
   refused,     // the node cannot take it now
   untaken,     // it never showed up in the node's inventory
   lost,        // the node is away, or came back without it
@@ -251,10 +282,17 @@ class Turn {
   void on(const CancelJob& event);
   void on(const RetryJob& event);
   void on(const DeleteJob& event);
+  void on(const AcceptTask& event);
+  void on(const RequeueTask& event);
   void fail_job(Job& job, const std::string& message);
   // Ends a job whose tasks have all ended; a failed one is done once every task is.
   void check_end(Job& job);
   void stop_job(Job& job, JobState state);
+  // Jobs of which too many tasks failed in this turn.
+  void give_up_jobs();
+  [[nodiscard]] std::string failure_message(const Job& job) const;
+  // A done job with nothing to look at lets its tasks go.
+  void let_go(Job& job);
 
   // ---- attempts.cpp
   void on(const FinishAttempt& event);
@@ -267,7 +305,23 @@ class Turn {
   void end(const LeaseKey& key, Ending ending, TaskError error = {}, bool for_good = false);
   void fail_or_requeue(Job& job, std::uint32_t index, bool for_good, const Lease& lease);
   void recall(const LeaseKey& key, Lease& lease);
+  void end_overdue();
+  [[nodiscard]] std::uint32_t max_failures(const Job& job) const;
   void send_cancel(Node& node, const TaskId& task, std::uint32_t attempt);
+
+  // ---- faults.cpp
+  void on(const ForgiveNode& event);
+  // The node failed a task of the job, or did one.
+  void blame(Job& job, Node& node, const TaskError& error);
+  void praise(Job& job, Node& node);
+  void quarantine(Node& node, const std::string& reason);
+  void forgive(Node& node);
+
+  // ---- reviews.cpp
+  // Task `index` has ended: it and its neighbours may be judged now.
+  void review_around(Job& job, std::uint32_t index);
+  void review(Job& job, std::uint32_t index);
+  void set_review(Job& job, std::uint32_t index, Review review);
 
   // ---- nodes.cpp
   void on(const DrainNode& event);
@@ -285,6 +339,7 @@ class Turn {
   void set_presence(Node& node, NodePresence presence);
   void recall_waiting(Node& node);
   void compare_inventory(Node& node, const payloads::NodeTasks& tasks);
+  void watch(const LeaseKey& key, Lease& lease);
   void missing_from(Node& node, const LeaseKey& key, Lease& lease);
   void send_again(const LeaseKey& key, Lease& lease);
   void lose_all(Node& node, const std::string& why);
@@ -308,6 +363,7 @@ class Turn {
   std::vector<Effect> effects_;
   std::set<JobNo> jobs_;  // changed: saved and told once, at the end
   std::set<NodeNo> nodes_;
+  std::set<JobNo> troubled_;  // a task of theirs failed for good
 };
 
 inline constexpr std::size_t max_active_jobs = 10'000;  // their rows alone stay below some 20 MB
@@ -318,6 +374,8 @@ inline constexpr std::uint32_t max_taken_back = 3;      // of one task, for idle
 // Attempts one node may hold as far as we know. It holds a few more, for whose commits it has not read the
 // answer yet: at payloads::max_tasks_listed it would refuse, and rest.
 inline constexpr std::size_t max_held = payloads::max_tasks_listed - 16;
+inline constexpr std::size_t max_avoided = 8;           // nodes of one job: where more fail, it is the job
+inline constexpr std::size_t max_blamed = 64;           // jobs remembered of one node
 inline constexpr std::int64_t refusal_rest_ms = 5'000;  // after `unavailable`: one heartbeat
 inline constexpr std::int64_t save_seen_ms = 60'000;    // last_seen is written no oftener than this
 inline constexpr std::int64_t save_stats_ms = 5'000;    // …and the counters than this

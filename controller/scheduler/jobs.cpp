@@ -8,9 +8,13 @@
 //   active, paused    a failure of scope job      failed     what is out is cancelled
 //   active, paused    cancel                      cancelled  what is out is cancelled
 //   active..failed    retry                       active     failed tasks, and those never run, are queued
+//   active, paused    too many tasks failed       failed     what is out is cancelled
 //   failed            late commit of the last     done       no rendered frame is thrown away
+//   done              requeue of a held task      active     its frame stays until the new one comes
 //   done..cancelled   delete                      -          rows and files go
 #include <fmt/core.h>
+
+#include <algorithm>
 
 #include "scheduler/farm_data.h"
 
@@ -162,6 +166,71 @@ void Turn::on(const DeleteJob& event) {
   answer(event.request, Done{});
 }
 
+void Turn::on(const AcceptTask& event) {
+  auto* job = data_.find_job(event.task.job);
+  if (job == nullptr) return answer(event.request, no_such_job(event.task.job));
+  const auto* task = data_.touched(*job, event.task.index);
+  if (task == nullptr || task->review != static_cast<std::uint8_t>(Review::held)) {
+    return answer(event.request,
+                  fail(Code::conflict,
+                       fmt::format("task {} is not held: there is nothing to accept", event.task.str())));
+  }
+  set_review(*job, event.task.index, Review::accepted);
+  let_go(*job);
+  answer(event.request, Done{});
+}
+
+void Turn::on(const RequeueTask& event) {
+  auto* job = data_.find_job(event.task.job);
+  if (job == nullptr) return answer(event.request, no_such_job(event.task.job));
+  const auto index = event.task.index;
+  const auto refuse = [&](Code code, const std::string& why) { answer(event.request, fail(code, why)); };
+  if (index >= job->total) {
+    return refuse(Code::not_found, fmt::format("job {} has no task {}", event.task.job.str(), index));
+  }
+  if (!job->is_live() && job->row.state != JobState::done) {
+    return refuse(Code::conflict, fmt::format("job {} is {}: retry the job, or submit the frames again",
+                                              event.task.job.str(), shown_state(job->row)));
+  }
+  if (!job->tasks_kept) {
+    return refuse(Code::conflict,
+                  fmt::format("job {} is done and holds no frame for a look: submit frames {} again",
+                              event.task.job.str(), job->row.spec.task_frames(index).str()));
+  }
+  auto* task = data_.touched(*job, index);
+  if (task == nullptr || (task->state != TaskState::done && task->state != TaskState::failed)) {
+    return refuse(Code::conflict,
+                  fmt::format("task {} is {}: only one that is done or failed can be rendered again",
+                              event.task.str(), to_string(data_.task_row(*job, index).state)));
+  }
+  const bool was_done = job->row.state == JobState::done;
+  if (was_done && data_.totals.jobs_active >= max_active_jobs) {
+    return refuse(Code::unavailable, "too many jobs are active; try again when some have ended");
+  }
+  if (task->review == static_cast<std::uint8_t>(Review::held)) --job->row.held;
+  if (task->state == TaskState::done) {
+    job->row.render_s = std::max(0.0, job->row.render_s - static_cast<double>(task->seconds));
+  }
+  data_.count(*job, task->state, TaskState::queued);
+  job->void_up_to[index] = task->attempt;  // the one that won may be delivered once more
+  job->winners.erase(index);
+  job->errors.erase(index);
+  task->state = TaskState::queued;
+  task->failed = task->lost = 0;
+  task->taken_back = task->adoptable = task->blank = task->review = 0;
+  task->shuns = task->node != 0 ? 1 : 0;
+  task->seconds = 0;
+  task->started_ms = task->finished_ms = 0;
+  data_.requeue(*job, index, *task);
+  save_task(*job, index);
+  tell_task(*job, index, to_string(task->state), task->attempt,
+            task->node != 0 ? data_.node(task->node).row.id : NodeId(), "somebody asked for it again");
+  job->row.finished_ms = 0;
+  if (was_done) data_.set_job_state(*job, JobState::active);
+  touch(*job);
+  answer(event.request, Done{});
+}
+
 void Turn::stop_job(Job& job, JobState state) {
   data_.set_job_state(job, state);  // first: nothing of it is ready any more
   const auto number = job.row.number;
@@ -192,6 +261,27 @@ void Turn::fail_job(Job& job, const std::string& message) {
   touch(job);
 }
 
+// Of many failures one is told: the first in the job's order.
+std::string Turn::failure_message(const Job& job) const {
+  auto message = fmt::format("{} of {} tasks failed", job.row.counts.failed, job.total);
+  if (job.errors.empty()) return message;
+  const auto& [index, error] = *job.errors.begin();
+  return message + fmt::format("; frames {}: {}", job.row.spec.task_frames(index).str(), error.message);
+}
+
+void Turn::give_up_jobs() {
+  for (const auto number : troubled_) {
+    const auto found = data_.jobs.find(number);
+    if (found == data_.jobs.end() || !found->second.is_live()) continue;
+    auto& job = found->second;
+    const auto& own = job.row.spec.fail_pct;
+    const std::uint64_t pct = own ? *own : data_.policy.fail_pct;
+    const std::uint64_t failed = job.row.counts.failed;
+    if (failed * 100 < pct * job.total || (!own && failed < data_.policy.fail_least)) continue;
+    fail_job(job, fmt::format("given up, since {} % of its tasks may fail: {}", pct, failure_message(job)));
+  }
+}
+
 void Turn::check_end(Job& job) {
   const auto& counts = job.row.counts;
   const bool all_done = counts.done == job.total;
@@ -200,17 +290,20 @@ void Turn::check_end(Job& job) {
   touch(job);
   if (!all_done) {
     data_.set_job_state(job, JobState::failed);
-    job.row.message = fmt::format("{} of {} tasks failed", counts.failed, job.total);
-    if (!job.errors.empty()) {
-      const auto& [index, error] = *job.errors.begin();
-      job.row.message += fmt::format("; frames {}: {}", job.row.spec.task_frames(index).str(), error.message);
-    }
+    job.row.message = failure_message(job);
     return;
   }
   data_.set_job_state(job, JobState::done);
   job.row.message.clear();
+  let_go(job);
+}
+
+void Turn::let_go(Job& job) {
+  if (job.row.state != JobState::done || job.row.held > 0) return;
   job.tasks = {};  // what is asked of a job that is done, its winners answer
   job.errors.clear();
+  job.failed_on.clear();
+  job.void_up_to.clear();
   job.tasks_kept = false;
 }
 

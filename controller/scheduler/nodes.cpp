@@ -185,6 +185,7 @@ void Turn::compare_inventory(Node& node, const payloads::NodeTasks& tasks) {
     if (held.phase != payloads::TaskPhase::queued) {
       data_.set_recalled(key, *lease, false);  // too late
       if (!lease->running) start(key, *lease);
+      watch(key, *lease);
     } else if (lease->recalled) {
       send_cancel(node, held.task, held.attempt);
     }
@@ -194,6 +195,13 @@ void Turn::compare_inventory(Node& node, const payloads::NodeTasks& tasks) {
   for (const auto& key : held) {
     if (!listed.contains(key)) missing_from(node, key, *data_.find_lease(key));
   }
+}
+
+// From its first frame on: fetching may take as long as it takes.
+void Turn::watch(const LeaseKey& key, Lease& lease) {
+  const std::int64_t max_run_s = data_.jobs.at(key.job).row.spec.options.max_run_s;
+  if (max_run_s == 0 || lease.due_mono_ms != 0 || lease.phase != payloads::TaskPhase::rendering) return;
+  data_.set_due(key, lease, now_.mono_ms + max_run_s * 1000 + data_.policy.overdue_ms);
 }
 
 void Turn::missing_from(Node& node, const LeaseKey& key, Lease& lease) {
@@ -206,7 +214,7 @@ void Turn::missing_from(Node& node, const LeaseKey& key, Lease& lease) {
   if (!lease.seen && lease.sent_sid == node.row.sid) return;
   lease.seen = false;
   const bool is_wanted = data_.jobs.at(key.job).row.state == JobState::active && !node.row.drained &&
-                         node.row.presence == NodePresence::online;
+                         node.row.quarantine.empty() && node.row.presence == NodePresence::online;
   if (!is_wanted) return end(key, Ending::taken_back);
   send_again(key, lease);
 }
@@ -268,7 +276,9 @@ void Turn::on(const BrokerLost& /*event*/) {
 
 // O(nodes + commands that wait for a sign of life).
 void Turn::on(const Tick& /*event*/) {
+  end_overdue();
   for (auto& node : data_.nodes) {
+    if (node.forgiven_mono_ms != 0 && now_.mono_ms >= node.forgiven_mono_ms) forgive(node);
     if (node.stats_dirty && now_.mono_ms - node.saved_mono_ms >= save_stats_ms) touch(node);
     if (!data_.connected) continue;
     if (node.rests_until_mono_ms != 0 && now_.mono_ms >= node.rests_until_mono_ms) {

@@ -69,6 +69,26 @@ std::string_view to_string(NodePresence presence) {
   return "unknown";
 }
 
+std::string_view to_string(Review review) {
+  switch (review) {
+    case Review::none:
+      return "";
+    case Review::held:
+      return "held";
+    case Review::accepted:
+      return "accepted";
+  }
+  return "";
+}
+
+std::string held_reason(const TaskRow& task) {
+  if (task.review != Review::held) return "";
+  return task.blank == payloads::Blank::transparent
+             ? "fully transparent, while the frames beside it are not: look at it, then accept it or render "
+               "it again"
+             : "all black, while the frames beside it are not: look at it, then accept it or render it again";
+}
+
 std::string_view shown_state(const JobRow& job) {
   switch (job.state) {
     case JobState::active:

@@ -21,6 +21,8 @@ struct JobSpec {
   std::uint32_t chunk = 1;  // frames a task
   std::string manifest;     // digest of the manifest blob; "" for noop
   payloads::RenderOptions options;
+  std::optional<std::uint32_t> retries = {};   // of a failed task; absent: Policy::max_failures decides
+  std::optional<std::uint32_t> fail_pct = {};  // of its tasks failed and it gives up; absent: the policy's
   friend bool operator==(const JobSpec&, const JobSpec&) = default;
 
   // Tasks are chunks in frame-set order: task i holds the frames [i * chunk, (i + 1) * chunk).
@@ -40,6 +42,13 @@ enum class AttemptState : std::uint8_t {
   cancelled,   // by a person
 };
 
+// What became of a frame that is done and looks wrong. It is kept whatever comes of it.
+enum class Review : std::uint8_t {
+  none,
+  held,      // blank among frames that are not: somebody should look
+  accepted,  // somebody looked: it is right
+};
+
 struct JobRow {
   JobId id;
   std::uint64_t number = 0;  // submission order
@@ -52,6 +61,7 @@ struct JobRow {
   double render_s = 0;                // sum over done tasks
   std::string message;                // why it failed, or what a person should know
   std::vector<std::string> warnings;  // distinct, from the results; at most 20
+  std::uint32_t held = 0;             // tasks whose frames wait for a look
   std::int64_t created_ms = 0;        // unix ms; 0 = not yet, here and below
   std::int64_t started_ms = 0;
   std::int64_t finished_ms = 0;
@@ -71,6 +81,9 @@ struct TaskRow {
   double seconds = 0;  // render time when done
   std::int64_t started_ms = 0;
   std::int64_t finished_ms = 0;
+  payloads::Blank blank = payloads::Blank::no;  // one of its frames is, when done
+  Review review = Review::none;
+  std::uint32_t void_up_to = 0;  // attempts up to this one do not count any more: it was asked for again
   friend bool operator==(const TaskRow&, const TaskRow&) = default;
 };
 
@@ -94,6 +107,7 @@ struct ResultRow {
   NodeId node;
   payloads::ResultFile file;
   std::int64_t finished_ms = 0;
+  bool held = false;  // as its task's row says when read; SaveResult does not write it
   friend bool operator==(const ResultRow&, const ResultRow&) = default;
 };
 
@@ -109,13 +123,17 @@ struct NodeRow {
   std::uint64_t tasks_failed = 0;
   std::int64_t first_seen_ms = 0;
   std::int64_t last_seen_ms = 0;
+  // Why it gets nothing, "" = it does; and when it is forgiven by itself.
+  std::string quarantine;
+  std::int64_t quarantine_until_ms = 0;
   friend bool operator==(const NodeRow&, const NodeRow&) = default;
 };
 
 // Everything the scheduler needs after a restart, as the store loads it.
 struct FarmRows {
-  std::vector<JobRow> jobs;    // every job not deleted
-  std::vector<TaskRow> tasks;  // of jobs that are active, paused or failed (a failed job can be retried)
+  std::vector<JobRow> jobs;  // every job not deleted
+  // Of jobs that are active, paused, failed (such a job can be retried), or have held tasks.
+  std::vector<TaskRow> tasks;
   std::vector<AttemptRow> attempts;  // those assigned or running
   std::vector<NodeRow> nodes;
   std::uint64_t last_job_number = 0;
@@ -126,6 +144,9 @@ struct FarmRows {
 std::string_view to_string(TaskState state);  // queued, assigned, running, done, failed, cancelled
 std::string_view to_string(AttemptState state);
 std::string_view to_string(NodePresence presence);
+std::string_view to_string(Review review);  // "" for none
+// Why the task is held, for people; "" when it is not.
+std::string held_reason(const TaskRow& task);
 // What people read: an active job is "queued" until its first task ran, then "running".
 std::string_view shown_state(const JobRow& job);
 // done / total, 0 to 100.

@@ -36,6 +36,7 @@ std::vector<Effect> step(FarmState& state, Instant now, const Event& event) {
 
 std::vector<Effect> Turn::run(const Event& event) {
   std::visit([this](const auto& one) { on(one); }, event);
+  give_up_jobs();
   place_tasks();
   for (const auto number : nodes_) {
     auto& node = data_.node(number);

@@ -14,10 +14,17 @@ namespace kiln::scheduler {
 
 // Numbers an operator may turn. Each has its unit and its reason.
 struct Policy {
-  std::int64_t heartbeat_ms = 5'000;    // nodes/<id>/tasks comes at least this often (protocol.md)
-  std::int64_t grace_ms = 60'000;       // offline this long: its tasks go elsewhere (rule 10)
-  std::int64_t resend_ms = 2'000;       // a command not yet in the node's inventory is sent again (rule 7)
-  std::uint32_t max_failures = 3;       // of one task, before it fails for good
+  std::int64_t heartbeat_ms = 5'000;  // nodes/<id>/tasks comes at least this often (protocol.md)
+  std::int64_t grace_ms = 60'000;     // offline this long: its tasks go elsewhere (rule 10)
+  std::int64_t resend_ms = 2'000;     // a command not yet in the node's inventory is sent again (rule 7)
+  std::uint32_t max_failures = 3;     // of one task, before it fails for good; a job may say otherwise
+  std::uint32_t fail_pct = 25;        // of a job's tasks failed: the rest would too; a job may say otherwise
+  std::uint32_t fail_least = 5;       // …but no job gives up over fewer than these
+  std::uint32_t avoid_after = 2;      // failures of one job on one node, none done between: it goes elsewhere
+  std::uint32_t quarantine_jobs = 3;  // as many jobs fail on a node and do well elsewhere: it is the node
+  std::int64_t blame_ms = 3'600'000;  // …within this time: what was an hour ago is another trouble
+  std::int64_t quarantine_ms = 900'000;  // then it may try again: a driver was restarted, a disk was freed
+  std::int64_t overdue_ms = 60'000;  // a node that does not end a task this long after its max_run_s lost it
   std::int64_t queue_ahead_ms = 2'000;  // work queued on a node beyond what it renders: hides one round trip
   std::uint32_t max_queue_ahead = 16;   // …but never more tasks a slot than this
 };

@@ -13,7 +13,7 @@ struct Queries {
   std::string jobs, jobs_by_state, jobs_by_user, jobs_by_user_state;
   std::string job_by_id, job_by_number;
   // Parameters: job number, from this task on, (state,) at most so many. The first reads rows of any state.
-  std::string tasks, tasks_done, tasks_in_state;
+  std::string tasks, tasks_done, tasks_in_state, tasks_held;
   std::string attempts;  // job id, task
   // Parameters: (job id,) at most so many, after skipping so many.
   std::string results, results_of_job;

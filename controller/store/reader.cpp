@@ -41,6 +41,7 @@ const Queries& queries() {
     q.tasks_in_state =
         tasks("state = ? AND state <> 'done' AND ");  // said twice: so the partial index applies
 
+    q.tasks_held = tasks("review = 'held' AND ");
     q.attempts = fmt::format(
         "SELECT {} FROM attempt WHERE job = (SELECT number FROM job WHERE id = ?) AND task = ? ORDER BY "
         "number",
@@ -62,9 +63,10 @@ const Queries& queries() {
 
 std::vector<std::string> all_queries() {
   const auto& q = queries();
-  return {q.jobs,  q.jobs_by_state, q.jobs_by_user,   q.jobs_by_user_state, q.job_by_id, q.job_by_number,
-          q.tasks, q.tasks_done,    q.tasks_in_state, q.attempts,           q.results,   q.results_of_job,
-          q.nodes, q.node};
+  return {q.jobs,           q.jobs_by_state, q.jobs_by_user, q.jobs_by_user_state,
+          q.job_by_id,      q.job_by_number, q.tasks,        q.tasks_done,
+          q.tasks_in_state, q.tasks_held,    q.attempts,     q.results,
+          q.results_of_job, q.nodes,         q.node};
 }
 
 // ---- connections -----------------------------------------------------------------------------------------
@@ -219,6 +221,9 @@ Result<std::vector<scheduler::TaskRow>> Reader::tasks(const scheduler::JobRow& j
   const auto read = [&job](const Row& row) { return read_task(row, job.id); };
 
   return pool_->with([&](Connection& connection) -> Result<std::vector<scheduler::TaskRow>> {
+    if (query.held) {
+      return connection.rows<scheduler::TaskRow>(queries().tasks_held, read, job.number, query.from, limit);
+    }
     // States in which an untouched task is never shown come straight from an index.
     if (query.state && *query.state != untouched_as) {
       if (*query.state == TaskState::queued)

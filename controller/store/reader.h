@@ -24,6 +24,7 @@ struct JobQuery {
 };
 struct TaskQuery {
   std::optional<scheduler::TaskState> state = {};  // as shown: see tasks()
+  bool held = false;                               // only those held for a look; `state` is not asked then
   std::uint32_t from = 0;                          // task index
   std::uint32_t limit = 200;
 };

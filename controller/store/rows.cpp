@@ -17,6 +17,8 @@ constexpr std::array task_states = {"queued"sv, "assigned"sv, "running"sv,
                                     "done"sv,   "failed"sv,   "cancelled"sv};
 constexpr std::array attempt_states = {"assigned"sv, "running"sv,    "done"sv,     "failed"sv,
                                        "lost"sv,     "superseded"sv, "cancelled"sv};
+constexpr std::array reviews = {""sv, "held"sv, "accepted"sv};
+constexpr std::array blanks = {""sv, "black"sv, "transparent"sv};
 constexpr std::array presences = {"unknown"sv, "online"sv, "draining"sv, "offline"sv};
 
 constexpr JsonLimits stored{
@@ -30,6 +32,12 @@ class Columns {
   template <class T>
   void read(T& out) {
     row_.read(column_++, out);
+  }
+  // A number that may not be set: no_number in the file.
+  void read_maybe(std::optional<std::uint32_t>& out) {
+    std::int64_t number = no_number;
+    row_.read(column_++, number);
+    if (number >= 0) out = static_cast<std::uint32_t>(number);
   }
   // An enum by its word.
   template <class Enum, std::size_t n>
@@ -78,6 +86,13 @@ Result<payloads::RenderOptions> parse_options(std::string_view text) {
   in.optional("scene_file", options.scene_file, payloads::max_manifest_bytes);
   in.optional("format", options.format);
   in.optional("autoexec", options.autoexec);
+  std::string device = "any";
+  in.optional("device", device);
+  in.optional("max_run_s", options.max_run_s);
+  in.optional("stall_s", options.stall_s);
+  const auto known = payloads::parse_device(device);
+  if (!known) return fail(Code::invalid, fmt::format("options.device: '{}' is no device", device));
+  options.device = *known;
   return in.finish(options);
 }
 
@@ -105,13 +120,23 @@ std::string_view word(scheduler::TaskState state) {
 std::string_view word(scheduler::AttemptState state) {
   return attempt_states.at(static_cast<std::size_t>(state));
 }
+std::string_view word(scheduler::Review review) {
+  return reviews.at(static_cast<std::size_t>(review));
+}
+std::int64_t number(const std::optional<std::uint32_t>& value) {
+  return value ? *value : no_number;
+}
 std::string_view word(scheduler::NodePresence presence) {
   return presences.at(static_cast<std::size_t>(presence));
 }
 
 std::string options_text(const payloads::RenderOptions& options) {
-  return Json::object(
-             {{"scene_file", options.scene_file}, {"format", options.format}, {"autoexec", options.autoexec}})
+  return Json::object({{"scene_file", options.scene_file},
+                       {"format", options.format},
+                       {"autoexec", options.autoexec},
+                       {"device", payloads::to_string(options.device)},
+                       {"max_run_s", options.max_run_s},
+                       {"stall_s", options.stall_s}})
       .dump();
 }
 
@@ -149,6 +174,9 @@ Result<scheduler::JobRow> read_job(const Row& row) {
   in.parse(job.warnings, parse_warnings);
   in.read(job.started_ms);
   in.read(job.finished_ms);
+  in.read_maybe(job.spec.retries);
+  in.read_maybe(job.spec.fail_pct);
+  in.read(job.held);
   return in.finish(std::move(job));
 }
 
@@ -166,6 +194,9 @@ Result<scheduler::TaskRow> read_task(const Row& row, const JobId& job) {
   in.read(task.seconds);
   in.read(task.started_ms);
   in.read(task.finished_ms);
+  in.read(task.blank, blanks);
+  in.read(task.review, reviews);
+  in.read(task.void_up_to);
   return in.finish(std::move(task));
 }
 
@@ -200,6 +231,10 @@ Result<scheduler::ResultRow> read_result(const Row& row, const JobId& job) {
   in.read(result.file.height);
   in.read(result.file.seconds);
   in.read(result.finished_ms);
+  in.read(result.file.blank, blanks);
+  auto review = scheduler::Review::none;
+  in.read(review, reviews);
+  result.held = review == scheduler::Review::held;
   return in.finish(std::move(result));
 }
 
@@ -215,6 +250,8 @@ Result<scheduler::NodeRow> read_node(const Row& row) {
   in.read(node.tasks_failed);
   in.read(node.first_seen_ms);
   in.read(node.last_seen_ms);
+  in.read(node.quarantine);
+  in.read(node.quarantine_until_ms);
   return in.finish(std::move(node));
 }
 

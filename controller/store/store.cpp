@@ -45,21 +45,26 @@ constexpr std::string_view save_job_sql =
     "INSERT INTO job (id, number, name, renderer, frames, chunk, manifest, options, user, cid, created_ms, "
     "priority, "
     "state, shown_state, queued, running, done, failed, cancelled, render_s, message, warnings, started_ms, "
-    "finished_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "finished_ms, retries, fail_pct, held) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+    "?, "
+    "?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET priority = excluded.priority, state = excluded.state, "
     "shown_state = excluded.shown_state, queued = excluded.queued, running = excluded.running, "
     "done = excluded.done, failed = excluded.failed, cancelled = excluded.cancelled, "
     "render_s = excluded.render_s, message = excluded.message, warnings = excluded.warnings, "
-    "started_ms = excluded.started_ms, finished_ms = excluded.finished_ms";
+    "started_ms = excluded.started_ms, finished_ms = excluded.finished_ms, held = excluded.held";
 constexpr std::string_view raise_job_number_sql = "UPDATE farm SET last_job_number = max(last_job_number, ?)";
 constexpr std::string_view save_task_sql =
     "INSERT INTO task (job, number, state, attempt, failures, node, error_code, error_message, seconds, "
     "started_ms, "
-    "finished_ms) VALUES ((SELECT number FROM job WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (job, number) DO UPDATE SET state = excluded.state, attempt = excluded.attempt, "
+    "finished_ms, blank, review, void_up_to) VALUES ((SELECT number FROM job WHERE id = ?), ?, ?, ?, ?, ?, "
+    "?, "
+    "?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, number) DO UPDATE SET state = excluded.state, attempt = "
+    "excluded.attempt, "
     "failures = excluded.failures, node = excluded.node, error_code = excluded.error_code, "
     "error_message = excluded.error_message, seconds = excluded.seconds, started_ms = excluded.started_ms, "
-    "finished_ms = excluded.finished_ms";
+    "finished_ms = excluded.finished_ms, blank = excluded.blank, review = excluded.review, "
+    "void_up_to = excluded.void_up_to";
 constexpr std::string_view save_attempt_sql =
     "INSERT INTO attempt (job, task, number, node, state, error_code, error_message, assigned_ms, "
     "started_ms, "
@@ -70,19 +75,21 @@ constexpr std::string_view save_attempt_sql =
     "started_ms = excluded.started_ms, finished_ms = excluded.finished_ms";
 constexpr std::string_view save_result_sql =
     "INSERT INTO result (job, task, path, attempt, node, frame, digest, size, width, height, seconds, "
-    "finished_ms) "
-    "VALUES ((SELECT number FROM job WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "finished_ms, blank) "
+    "VALUES ((SELECT number FROM job WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (job, task, path) DO UPDATE SET attempt = excluded.attempt, node = excluded.node, "
     "frame = excluded.frame, digest = excluded.digest, size = excluded.size, width = excluded.width, "
-    "height = excluded.height, seconds = excluded.seconds, finished_ms = excluded.finished_ms";
+    "height = excluded.height, seconds = excluded.seconds, finished_ms = excluded.finished_ms, "
+    "blank = excluded.blank";
 constexpr std::string_view save_node_sql =
     "INSERT INTO node (id, info, drained, presence, sid, tasks_done, tasks_failed, first_seen_ms, "
-    "last_seen_ms) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "last_seen_ms, quarantine, quarantine_until_ms) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET info = excluded.info, drained = excluded.drained, presence = "
     "excluded.presence, "
     "sid = excluded.sid, tasks_done = excluded.tasks_done, tasks_failed = excluded.tasks_failed, "
-    "first_seen_ms = excluded.first_seen_ms, last_seen_ms = excluded.last_seen_ms";
+    "first_seen_ms = excluded.first_seen_ms, last_seen_ms = excluded.last_seen_ms, quarantine = "
+    "excluded.quarantine, quarantine_until_ms = excluded.quarantine_until_ms";
 constexpr std::string_view erase_job_sql = "DELETE FROM job WHERE id = ?";
 constexpr std::string_view note_unmoved_sql =
     "INSERT INTO unmoved (job, task, attempt) VALUES ((SELECT number FROM job WHERE id = ?), ?, ?) "
@@ -162,10 +169,11 @@ class Writer {
   Status operator()(const scheduler::SaveTask& save) {
     const auto& row = save.row;
     if (is_gone(row.id.job)) return {};
-    return named(sql_.save_task.run(row.id.job.str(), row.id.index, word(row.state), row.attempt,
-                                    row.failures, row.node.str(), row.error_code, row.error_message,
-                                    row.seconds, row.started_ms, row.finished_ms),
-                 row.id);
+    return named(
+        sql_.save_task.run(row.id.job.str(), row.id.index, word(row.state), row.attempt, row.failures,
+                           row.node.str(), row.error_code, row.error_message, row.seconds, row.started_ms,
+                           row.finished_ms, payloads::to_string(row.blank), word(row.review), row.void_up_to),
+        row.id);
   }
   Status operator()(const scheduler::SaveAttempt& save) {
     const auto& row = save.row;
@@ -178,18 +186,20 @@ class Writer {
   Status operator()(const scheduler::SaveResult& save) {
     const auto& row = save.row;
     if (is_gone(row.task.job)) return {};
-    return named(sql_.save_result.run(row.task.job.str(), row.task.index, row.file.path, row.attempt,
-                                      row.node.str(), row.file.frame, row.file.digest, row.file.size,
-                                      row.file.width, row.file.height, row.file.seconds, row.finished_ms),
-                 row.task);
+    return named(
+        sql_.save_result.run(row.task.job.str(), row.task.index, row.file.path, row.attempt, row.node.str(),
+                             row.file.frame, row.file.digest, row.file.size, row.file.width, row.file.height,
+                             row.file.seconds, row.finished_ms, payloads::to_string(row.file.blank)),
+        row.task);
   }
   Status operator()(const scheduler::SaveNode& save) {
     const auto*& newest = newest_.nodes[save.row.id];
     if (newest == nullptr) return {};
     const auto& row = *std::exchange(newest, nullptr);
-    return sql_.save_node.run(
-        row.id.str(), row.info == payloads::NodeInfo() ? "" : payloads::encode(row.info), row.drained,
-        word(row.presence), row.sid, row.tasks_done, row.tasks_failed, row.first_seen_ms, row.last_seen_ms);
+    return sql_.save_node.run(row.id.str(),
+                              row.info == payloads::NodeInfo() ? "" : payloads::encode(row.info), row.drained,
+                              word(row.presence), row.sid, row.tasks_done, row.tasks_failed,
+                              row.first_seen_ms, row.last_seen_ms, row.quarantine, row.quarantine_until_ms);
   }
   Status operator()(const scheduler::EraseJob& erase) { return sql_.erase_job.run(erase.job.str()); }
   Status operator()(const scheduler::AcceptFiles& accept) {
@@ -221,12 +231,12 @@ class Writer {
   Status write(const scheduler::JobRow& row) {
     const auto& spec = row.spec;
     const auto& counts = row.counts;
-    auto status =
-        sql_.save_job.run(row.id.str(), row.number, spec.name, spec.renderer, spec.frames.str(), spec.chunk,
-                          spec.manifest, options_text(spec.options), row.user, row.cid, row.created_ms,
-                          row.priority, word(row.state), scheduler::shown_state(row), counts.queued,
-                          counts.running, counts.done, counts.failed, counts.cancelled, row.render_s,
-                          row.message, warnings_text(row.warnings), row.started_ms, row.finished_ms);
+    auto status = sql_.save_job.run(
+        row.id.str(), row.number, spec.name, spec.renderer, spec.frames.str(), spec.chunk, spec.manifest,
+        options_text(spec.options), row.user, row.cid, row.created_ms, row.priority, word(row.state),
+        scheduler::shown_state(row), counts.queued, counts.running, counts.done, counts.failed,
+        counts.cancelled, row.render_s, row.message, warnings_text(row.warnings), row.started_ms,
+        row.finished_ms, number(spec.retries), number(spec.fail_pct), row.held);
     if (status) return status;
     return fail(Error(std::move(status.error())).with(fmt::format("saving job {}", row.id.str())));
   }
@@ -356,7 +366,7 @@ Result<scheduler::FarmRows> Store::load() {
     status = load_into(
         rows.tasks,
         fmt::format("SELECT {}, job.id FROM job CROSS JOIN task ON task.job = job.number WHERE job.state "
-                    "IN ('active', 'paused') ORDER BY job.number, task.number",
+                    "IN ('active', 'paused') OR job.held > 0 ORDER BY job.number, task.number",
                     task_columns),
         [&](const Row& row) { return of_job(row, task_column_count, read_task); });
   }

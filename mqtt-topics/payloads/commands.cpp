@@ -46,11 +46,32 @@ void read_cancel(JsonReader& in, CancelTask& out) {
 
 }  // namespace
 
+std::string_view to_string(Device device) {
+  switch (device) {
+    case Device::any:
+      return "any";
+    case Device::cpu:
+      return "cpu";
+    case Device::gpu:
+      return "gpu";
+  }
+  return "any";
+}
+std::optional<Device> parse_device(std::string_view text) {
+  for (const auto device : {Device::any, Device::cpu, Device::gpu}) {
+    if (text == to_string(device)) return device;
+  }
+  return std::nullopt;
+}
+
 Json to_json(const RenderOptions& options) {
   Json json{Json::Object()};
   set_some(json, "scene_file", options.scene_file);
   set_some(json, "format", options.format);
   if (options.autoexec) json.set("autoexec", true);
+  if (options.device != Device::any) json.set("device", to_string(options.device));
+  if (options.max_run_s != 0) json.set("max_run_s", options.max_run_s);
+  if (options.stall_s != 0) json.set("stall_s", options.stall_s);
   return json;
 }
 
@@ -59,6 +80,10 @@ void read_options(JsonReader& in, RenderOptions& out) {
     item.optional("scene_file", read.scene_file);
     item.optional("format", read.format, max_name_bytes);
     item.optional("autoexec", read.autoexec);
+    std::string device = "any";
+    item.optional("device", device);
+    item.optional("max_run_s", read.max_run_s, max_limit_s);
+    item.optional("stall_s", read.stall_s, max_limit_s);
     if (item.ok() && !read.scene_file.empty() && !is_safe_path(read.scene_file)) {
       item.reject("scene_file", "a path inside the manifest is expected, as in scenes/shot.blend");
     }
@@ -66,6 +91,9 @@ void read_options(JsonReader& in, RenderOptions& out) {
         read.format.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == std::string::npos;
     if (item.ok() && !is_format)
       item.reject("format", "a Blender image format is expected, as in PNG or OPEN_EXR");
+    const auto known = parse_device(device);
+    if (item.ok() && !known) item.reject("device", "any, cpu or gpu is expected");
+    if (known) read.device = *known;
   });
 }
 

@@ -118,6 +118,9 @@ void read_submission(JsonReader& in, JobSubmission& out) {
     in.reject("chunk", fmt::format("1 to {} frames a task are expected", max_chunk));
   in.optional("priority", out.priority, 0, 100);
   in.optional("paused", out.paused);
+  if (in.member("retries", false) != nullptr) in.optional("retries", out.retries.emplace(), max_retries);
+  if (in.member("fail_pct", false) != nullptr) in.optional("fail_pct", out.fail_pct.emplace(), 100);
+  if (in.ok() && out.fail_pct == 0U) in.reject("fail_pct", "1 to 100 percent of the tasks are expected");
   read_options(in, out.options);
   if (!in.ok()) return;
   if (auto frames = FrameSet::parse(out.frames); !frames) return in.reject("frames", frames.error());
@@ -133,6 +136,9 @@ void read_file(JsonReader& in, ResultFile& out) {
   in.required("width", out.width);
   in.required("height", out.height);
   read_amount(in, "seconds", out.seconds);
+  std::string blank;
+  in.optional("blank", blank);
+  out.blank = parse_blank(blank);
 }
 
 void read_failure(JsonReader& in, Failure& out) {
@@ -211,6 +217,8 @@ std::string encode(const JobSubmission& job) {
   json.set("chunk", job.chunk);
   json.set("priority", job.priority);
   if (job.paused) json.set("paused", true);
+  if (job.retries) json.set("retries", *job.retries);
+  if (job.fail_pct) json.set("fail_pct", *job.fail_pct);
   json.set("options", to_json(job.options));
   std::string text = json.dump();
   text.pop_back();
@@ -225,13 +233,15 @@ Result<JobSubmission> decode_job_submission(std::string_view text) {
 }
 
 Json to_json(const ResultFile& file) {
-  return Json::object({{"frame", file.frame},
-                       {"path", file.path},
-                       {"digest", file.digest},
-                       {"size", file.size},
-                       {"width", file.width},
-                       {"height", file.height},
-                       {"seconds", file.seconds}});
+  Json json = Json::object({{"frame", file.frame},
+                            {"path", file.path},
+                            {"digest", file.digest},
+                            {"size", file.size},
+                            {"width", file.width},
+                            {"height", file.height},
+                            {"seconds", file.seconds}});
+  set_some(json, "blank", std::string(to_string(file.blank)));
+  return json;
 }
 
 Json to_json(const Failure& failure) {
@@ -261,6 +271,25 @@ std::string encode(const ResultReport& report) {
 
 Result<ResultReport> decode_result_report(std::string_view text) {
   return decode_text<ResultReport>(text, "result", read_report, result_limits);
+}
+
+std::string_view to_string(Blank blank) {
+  switch (blank) {
+    case Blank::no:
+      return "";
+    case Blank::black:
+      return "black";
+    case Blank::transparent:
+      return "transparent";
+  }
+  return "";
+}
+
+Blank parse_blank(std::string_view text) {
+  for (const auto blank : {Blank::black, Blank::transparent}) {
+    if (text == to_string(blank)) return blank;
+  }
+  return Blank::no;
 }
 
 std::string_view to_string(Verdict verdict) {

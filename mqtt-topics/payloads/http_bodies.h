@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,7 @@ namespace kiln::payloads {
 inline constexpr std::size_t max_manifest_files = 100'000;
 inline constexpr std::size_t max_manifest_bytes = 64ULL * 1024 * 1024;
 inline constexpr std::size_t max_chunk = 1000;  // frames of one task
+inline constexpr std::uint32_t max_retries = 99;
 inline constexpr std::size_t max_result_files =
     4096;                                        // of one attempt: a frame may have several views or passes
 inline constexpr std::size_t max_warnings = 20;  // of one attempt
@@ -53,16 +55,22 @@ struct Manifest {
 
 // POST /api/v1/jobs, and the body of an MQTT job-submit.
 struct JobSubmission {
-  std::string name;              // "" = the scene's file name
-  std::string type = "blender";  // "blender" | "noop"
-  std::string frames;            // "1-24"
-  std::uint32_t chunk = 1;       // frames a task, 1 to 1000
-  int priority = 50;             // 0 to 100
-  bool paused = false;           // submit without starting
+  std::string name;                           // "" = the scene's file name
+  std::string type = "blender";               // "blender" | "noop"
+  std::string frames;                         // "1-24"
+  std::uint32_t chunk = 1;                    // frames a task, 1 to 1000
+  int priority = 50;                          // 0 to 100
+  bool paused = false;                        // submit without starting
+  std::optional<std::uint32_t> retries = {};  // of a task that failed, 0 to max_retries; absent: the farm's
+  std::optional<std::uint32_t> fail_pct =
+      {};  // of the tasks failed: the job gives up, 1 to 100; absent: as above
   Manifest manifest;
   RenderOptions options;
   friend bool operator==(const JobSubmission&, const JobSubmission&) = default;
 };
+
+// A picture without a picture: no colour anywhere, or nothing but transparency.
+enum class Blank : std::uint8_t { no, black, transparent };
 
 // One rendered frame of a result.
 struct ResultFile {
@@ -72,7 +80,8 @@ struct ResultFile {
   std::uint64_t size = 0;
   std::uint32_t width = 0;
   std::uint32_t height = 0;
-  double seconds = 0;  // render time of this frame
+  double seconds = 0;       // render time of this frame
+  Blank blank = Blank::no;  // `no` too where nobody looked: a format that is not measured, a pass
   friend bool operator==(const ResultFile&, const ResultFile&) = default;
 };
 
@@ -120,5 +129,8 @@ Json to_json(const ResultFile&);
 Json to_json(const Failure&);
 
 std::string_view to_string(Verdict verdict);
+std::string_view to_string(Blank blank);  // "" for no
+// `no` for what is neither: a later version's word.
+Blank parse_blank(std::string_view text);
 
 }  // namespace kiln::payloads

@@ -29,6 +29,8 @@ inline constexpr std::size_t max_cid_bytes = 64;
 inline constexpr std::size_t max_name_bytes = 200;   // a job's, node's, device's or version's name
 inline constexpr std::size_t max_text_bytes = 1000;  // a sentence: message, error
 
+inline constexpr std::uint32_t max_limit_s = 30U * 24 * 3600;  // of max_run_s and stall_s: a month
+
 // ---- controller/... ---------------------------------------------------------------------------------
 
 // controller/status
@@ -158,11 +160,17 @@ struct Ack {
 
 // ---- cmd/<id>, cmd/all -----------------------------------------------------------------------------------
 
+// What must render. `gpu`: a renderer that would fall back to the CPU fails instead, code no-gpu.
+enum class Device : std::uint8_t { any, cpu, gpu };
+
 // How a renderer is told to render: carried from the submission to the node untouched.
 struct RenderOptions {
-  std::string scene_file;  // path of the scene inside the manifest
-  std::string format;      // "" = what the scene says; else a Blender image format ("PNG", "OPEN_EXR")
-  bool autoexec = false;   // run the scene's own Python
+  std::string scene_file;       // path of the scene inside the manifest
+  std::string format;           // "" = what the scene says; else a Blender image format ("PNG", "OPEN_EXR")
+  bool autoexec = false;        // run the scene's own Python
+  Device device = Device::any;  // any = what the scene says
+  std::uint32_t max_run_s = 0;  // rendering of one task, all its frames; longer is a failure; 0 = no limit
+  std::uint32_t stall_s = 0;    // without a sign of life from the renderer; 0 = the node's own
   friend bool operator==(const RenderOptions&, const RenderOptions&) = default;
 };
 
@@ -295,5 +303,7 @@ Json to_json(const ControllerSummary&);
 
 std::string_view to_string(NodeState state);
 std::string_view to_string(TaskPhase phase);
+std::string_view to_string(Device device);
+std::optional<Device> parse_device(std::string_view text);
 
 }  // namespace kiln::payloads

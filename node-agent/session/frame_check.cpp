@@ -10,55 +10,18 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "runtime/files.h"
+#include "session/blank_check.h"
+#include "session/bytes.h"
 
 namespace kiln::session {
 
 namespace {
-
-// Reads numbers at places that a hostile or cut file may put anywhere: out of range reads 0 and is
-// remembered.
-class Bytes {
- public:
-  Bytes(std::string_view bytes, bool big_endian) : bytes_(bytes), big_endian_(big_endian) {}
-
-  std::uint64_t number(std::uint64_t at, unsigned width) {
-    if (!has(at, width)) {
-      short_ = true;
-      return 0;
-    }
-    std::uint64_t value = 0;
-    for (unsigned i = 0; i < width; ++i) {
-      const auto place = big_endian_ ? width - 1 - i : i;
-      value |= std::uint64_t{static_cast<unsigned char>(bytes_[at + i])} << (8 * place);
-    }
-    return value;
-  }
-  std::uint8_t u8(std::uint64_t at) { return static_cast<std::uint8_t>(number(at, 1)); }
-  std::uint16_t u16(std::uint64_t at) { return static_cast<std::uint16_t>(number(at, 2)); }
-  std::uint32_t u32(std::uint64_t at) { return static_cast<std::uint32_t>(number(at, 4)); }
-  std::uint64_t u64(std::uint64_t at) { return number(at, 8); }
-  std::int32_t i32(std::uint64_t at) { return static_cast<std::int32_t>(u32(at)); }
-
-  [[nodiscard]] bool has(std::uint64_t at, std::uint64_t count) const {
-    return at <= bytes_.size() && count <= bytes_.size() - at;
-  }
-  [[nodiscard]] std::string_view text(std::uint64_t at, std::uint64_t count) const {
-    return has(at, count) ? bytes_.substr(at, count) : std::string_view();
-  }
-  [[nodiscard]] std::uint64_t size() const { return bytes_.size(); }
-  // Something was read beyond the end.
-  [[nodiscard]] bool ran_out() const { return short_; }
-
- private:
-  std::string_view bytes_;
-  bool big_endian_;
-  bool short_ = false;
-};
 
 tl::unexpected<Error> cut_off(std::string_view format) {
   return fail(Code::invalid, fmt::format("the {} file is cut off", format));
@@ -371,7 +334,7 @@ Result<Picture> check_picture(std::string_view bytes, std::string_view extension
   return picture;
 }
 
-Result<Picture> check_picture_file(const std::filesystem::path& path) {
+Result<Picture> check_picture_file(const std::filesystem::path& path, bool with_blank) {
   const runtime::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file) return fail(runtime::os_error(errno, "while opening " + path.string()));
   struct stat status {};
@@ -381,7 +344,9 @@ Result<Picture> check_picture_file(const std::filesystem::path& path) {
   if (size == 0) return fail(Code::invalid, "the file is empty");
   void* const mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
   if (mapped == MAP_FAILED) return fail(runtime::os_error(errno, "while mapping " + path.string()));
-  auto picture = check_picture({static_cast<const char*>(mapped), size}, path.extension().string());
+  const std::string_view bytes(static_cast<const char*>(mapped), size);
+  auto picture = check_picture(bytes, path.extension().string());
+  if (picture && with_blank) picture->blank = find_blank(bytes);
   ::munmap(mapped, size);
   return picture;
 }

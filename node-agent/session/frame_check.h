@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "payloads/http_bodies.h"
 
 namespace kiln::session {
 
@@ -14,6 +15,7 @@ struct Picture {
   std::string_view format;  // "PNG", "JPEG", "OPEN_EXR", "TIFF", "TARGA", "BMP", "WEBP", "HDR"; "" for others
   std::uint32_t width = 0;  // pixels; 0 where the format is not known here
   std::uint32_t height = 0;
+  payloads::Blank blank = payloads::Blank::no;  // when asked for
 };
 
 // PNG: every chunk's checksum and the end chunk. OpenEXR (scanlines or one-level tiles, one part or several):
@@ -22,7 +24,8 @@ struct Picture {
 // formats without a signature. Errors: invalid, saying what is missing.
 Result<Picture> check_picture(std::string_view bytes, std::string_view extension);
 
-// The same for a file, mapped into memory. Errors: as above, and not_found, io.
-Result<Picture> check_picture_file(const std::filesystem::path& path);
+// The same for a file, mapped into memory; with_blank: and whether it shows anything (blank_check.h). Errors:
+// as above, and not_found, io.
+Result<Picture> check_picture_file(const std::filesystem::path& path, bool with_blank = false);
 
 }  // namespace kiln::session

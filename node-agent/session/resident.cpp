@@ -106,7 +106,8 @@ void Resident::tell_lines(const Ear& ear, bool all) {
   output_bytes_.erase(0, begin);
 }
 
-Resident::Next Resident::next(const runtime::EventFd& wake, std::int64_t hang_ms, const Ear& ear) {
+Resident::Next Resident::next(const runtime::EventFd& wake, const Patience& patience, const Ear& ear) {
+  const auto hang_ms = patience.hang_ms;
   auto last_heard = Clock::now();
   bool output_open = true;
   bool answers_open = true;
@@ -122,15 +123,21 @@ Resident::Next Resident::next(const runtime::EventFd& wake, std::int64_t hang_ms
 
     const auto silent = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - last_heard);
     if (hang_ms >= 0 && silent.count() >= hang_ms) return Silent{};
-    auto patience = tick;
-    if (hang_ms >= 0) patience = std::min(patience, std::chrono::milliseconds(hang_ms) - silent);
-    if (!ear.on_tick && hang_ms < 0) patience = std::chrono::milliseconds(-1);
+    auto pause = tick;
+    if (hang_ms >= 0) pause = std::min(pause, std::chrono::milliseconds(hang_ms) - silent);
+    if (patience.until) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(*patience.until - Clock::now());
+      if (left.count() <= 0) return Late{};
+      pause = std::min(pause, left);
+    } else if (!ear.on_tick && hang_ms < 0) {
+      pause = std::chrono::milliseconds(-1);
+    }
     // A negative descriptor is left out by poll.
     std::array<pollfd, 4> fds{{{answers_open ? answers_.get() : -1, POLLIN, 0},
                                {output_open ? output_.get() : -1, POLLIN, 0},
                                {process_.pidfd(), POLLIN, 0},
                                {wake.fd(), POLLIN, 0}}};
-    const int ready = ::poll(fds.data(), fds.size(), static_cast<int>(patience.count()));
+    const int ready = ::poll(fds.data(), fds.size(), static_cast<int>(pause.count()));
     if (ready < 0 && errno == EINTR) continue;
 
     bool heard = false;

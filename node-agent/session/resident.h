@@ -4,9 +4,11 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -51,7 +53,8 @@ class Resident {
     runtime::ExitStatus status;
   };
   struct Woken {};   // `wake` is set
-  struct Silent {};  // no sign of life for hang_ms
+  struct Silent {};  // no sign of life for Patience::hang_ms
+  struct Late {};    // Patience::until has passed
   struct Nonsense {  // an answer that is none
     std::string why;
   };
@@ -59,10 +62,14 @@ class Resident {
     std::function<void(std::string_view)> on_line;  // a line of stdout or stderr
     std::function<void()> on_tick;                  // at most a second apart while waiting
   };
-  using Next = std::variant<Json, Ended, Woken, Silent, Nonsense>;
-  // Waits for the next answer, with one poll over answers, stdout, the process and `wake`. hang_ms < 0 waits
-  // for ever. After Ended the process is reaped and its group killed.
-  Next next(const runtime::EventFd& wake, std::int64_t hang_ms, const Ear& ear);
+  struct Patience {
+    std::int64_t hang_ms = -1;                                   // with silence; below 0: for ever
+    std::optional<std::chrono::steady_clock::time_point> until;  // whatever is heard
+  };
+  using Next = std::variant<Json, Ended, Woken, Silent, Late, Nonsense>;
+  // Waits for the next answer, with one poll over answers, stdout, the process and `wake`. After Ended the
+  // process is reaped and its group killed.
+  Next next(const runtime::EventFd& wake, const Patience& patience, const Ear& ear);
 
   // SIGKILL to its group; reaped on return.
   void kill();

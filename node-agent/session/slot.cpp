@@ -75,6 +75,13 @@ double seconds_since(std::chrono::steady_clock::time_point when) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - when).count();
 }
 
+// Limits do not change what is open.
+bool opens_alike(payloads::RenderOptions a, const payloads::RenderOptions& b) {
+  a.max_run_s = b.max_run_s;
+  a.stall_s = b.stall_s;
+  return a == b;
+}
+
 Failure missing_renderer(const Error& error, const std::string& program) {
   if (error.code == Code::not_found) {
     return {"renderer-missing", "blender is not installed on this box: apt-get install blender",
@@ -185,7 +192,7 @@ std::optional<payloads::RunTask> Slot::wait_for_task() {
       static_cast<void>(wake_.wait(std::chrono::milliseconds(-1)));
       continue;
     }
-    const auto next = resident_->next(wake_, -1, {});
+    const auto next = resident_->next(wake_, {}, {});
     if (const auto* ended = std::get_if<Resident::Ended>(&next)) {
       log::warn(room, "slot {}: the idle Blender ended ({}); the next task starts another", number_,
                 ended->status.str());
@@ -253,6 +260,7 @@ Slot::Step<void> Slot::attempt(Work& work) {
   if (!tree) return tl::make_unexpected(std::move(tree.error()));
   work.phase = TaskPhase::rendering;
   const auto began = Clock::now();
+  if (task.options.max_run_s != 0) work.until = began + std::chrono::seconds(task.options.max_run_s);
   if (auto ready = ensure_ready(work); !ready) return ready;
   if (auto open = ensure_scene(work, *tree); !open) return open;
   for (std::size_t i = 0; i < task.frames.size(); ++i) {
@@ -339,7 +347,7 @@ Slot::Step<JobTree> Slot::ensure_files(Work& work) {
 Slot::Step<void> Slot::ensure_scene(Work& work, const JobTree& tree) {
   const auto& task = work.task;
   auto& warnings = work.outcome.report.warnings;
-  if (scene_ && scene_->manifest == task.manifest && scene_->options == task.options) {
+  if (scene_ && scene_->manifest == task.manifest && opens_alike(scene_->options, task.options)) {
     warnings = scene_->warnings;
     work.estimate = Estimate(task.frames.size(), scene_->frame_s);
     return {};
@@ -367,6 +375,7 @@ Slot::Step<void> Slot::ensure_scene(Work& work, const JobTree& tree) {
                                               {"mappings", std::move(mappings)},
                                               {"autoexec", task.options.autoexec},
                                               {"format", task.options.format},
+                                              {"device", to_string(task.options.device)},
                                               {"keep_data", config_.keep_scene_data}}));
   if (!opened) return tl::make_unexpected(opened.error());
   work.log.add(fmt::format("scene '{}': {}, {:.0f}x{:.0f}, {}, frames {:.0f}-{:.0f}",
@@ -425,8 +434,12 @@ Slot::Step<void> Slot::accept_file(Work& work, const Json& file, double seconds)
   };
   if (!payloads::is_safe_path(result.path)) return invalid("no path that a result can have");
   const auto written = folder() / "frame" / result.path;
-  const auto picture = check_picture_file(written);
+  // A pass may well be black: only the picture itself is looked at.
+  const auto* is_main = file.find("main");
+  const bool looks = is_main != nullptr && *is_main == Json(true);
+  const auto picture = check_picture_file(written, looks);
   if (!picture) return invalid(picture.error().message);
+  result.blank = picture->blank;
   result.width = static_cast<std::uint32_t>(number_of(file, "width"));
   result.height = static_cast<std::uint32_t>(number_of(file, "height"));
   if (picture->width != 0) {
@@ -484,7 +497,7 @@ Slot::Step<Json> Slot::ask(Work& work, const std::optional<Json>& command) {
                           .on_tick = [&] { tell_progress(work, false); }};
   const auto stop = [](Stop why) { return tl::make_unexpected(std::move(why)); };
   for (;;) {
-    auto next = resident_->next(wake_, config_.hang_ms, ear);
+    auto next = resident_->next(wake_, {hang_ms(work), work.until}, ear);
     if (auto* answer = std::get_if<Json>(&next)) {
       const auto event = text_of(*answer, "event");
       if (event == "stats") {
@@ -525,12 +538,25 @@ Slot::Step<Json> Slot::ask(Work& work, const std::optional<Json>& command) {
                     FailureScope::attempt}});
     }
     end_process();
+    if (std::holds_alternative<Resident::Late>(next)) {
+      return stop(
+          {false,
+           {"timeout",
+            fmt::format("the task took longer than the {} s that its job allows, and was stopped while {}",
+                        work.task.options.max_run_s, work.doing),
+            FailureScope::attempt}});
+    }
     return stop({false,
                  {"renderer-hung",
                   fmt::format("Blender gave no sign of life for {} s while {}, and was killed",
-                              static_cast<double>(config_.hang_ms) / 1000, work.doing),
+                              static_cast<double>(hang_ms(work)) / 1000, work.doing),
                   FailureScope::attempt}});
   }
+}
+
+std::int64_t Slot::hang_ms(const Work& work) const {
+  const std::int64_t stall_s = work.task.options.stall_s;
+  return stall_s != 0 ? stall_s * 1000 : config_.hang_ms;
 }
 
 void Slot::hear_line(Work& work, std::string_view line) {

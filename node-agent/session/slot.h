@@ -62,6 +62,7 @@ class Slot {
     payloads::TaskPhase phase = payloads::TaskPhase::fetching;
     std::int32_t frame = 0;
     std::vector<std::string> last_words;
+    std::optional<Clock::time_point> until = {};  // max_run_s
     Clock::time_point frame_began{};
     Clock::time_point told_at{};    // progress
     Clock::time_point status_at{};  // a status line in the log
@@ -79,6 +80,7 @@ class Slot {
   Step<void> ensure_scene(Work& work, const JobTree& tree);
   Step<void> render_frame(Work& work, std::int32_t frame);
   Step<void> accept_file(Work& work, const Json& file, double seconds);
+  [[nodiscard]] std::int64_t hang_ms(const Work& work) const;
   Step<void> sync_folders(const Work& work) const;
   // Sends the command and waits for its answer; told and logged meanwhile.
   Step<Json> ask(Work& work, const std::optional<Json>& command);

@@ -357,14 +357,16 @@ def choose_denoiser(scene, warnings):
                      % this_blender())
 
 
-def choose_device(scene, warnings):
-    """--factory-startup forgets which GPUs the user enabled: enable every one of the first type that works."""
-    if scene.render.engine != "CYCLES" or scene.cycles.device != "GPU":
-        return
+def cycles_preferences():
     try:
-        preferences = bpy.context.preferences.addons["cycles"].preferences
+        return bpy.context.preferences.addons["cycles"].preferences
     except KeyError:
-        preferences = None
+        return None
+
+
+def enable_gpus():
+    """--factory-startup forgets which GPUs the user enabled: enable every one of the first type that works."""
+    preferences = cycles_preferences()
     for kind in GPU_ORDER if preferences else ():
         try:
             preferences.compute_device_type = kind
@@ -375,7 +377,60 @@ def choose_device(scene, warnings):
         if any(device.type == kind for device in preferences.devices):
             for device in preferences.devices:
                 device.use = device.type == kind
-            return
+            return True
+    return False
+
+
+def no_gpu(why):
+    return Failed("no-gpu", "the job asks for a GPU, and %s: the scene is not rendered on this box's CPU instead" % why,
+                  "attempt")
+
+
+def check_gpu(scene):
+    """What a frame is going to be rendered on, asked again before each: a scene's script may have changed it."""
+    if scene.render.engine != "CYCLES":
+        check_drawing_gpu(scene.render.engine)
+        return
+    preferences = cycles_preferences()
+    kind = preferences.compute_device_type if preferences else "NONE"
+    enabled = [device.type for device in preferences.devices if device.use] if preferences else []
+    if kind == "NONE" or not enabled:
+        raise no_gpu("%s finds none on this box that Cycles can use" % this_blender())
+    if scene.cycles.device != "GPU" or kind not in enabled or "CPU" in enabled:
+        raise no_gpu("Cycles is set to the %s" % ("CPU" if scene.cycles.device != "GPU" else ", ".join(sorted(set(enabled)))))
+
+
+def drawing_gpu():
+    """Who draws for EEVEE and Workbench; "" where Blender does not say, as 3.x in the background."""
+    try:
+        import gpu
+        return gpu.platform.renderer_get()
+    except (ImportError, AttributeError, SystemError, RuntimeError):
+        return ""
+
+
+def check_drawing_gpu(engine):
+    name = drawing_gpu()
+    if any(word in name.lower() for word in ("llvmpipe", "softpipe", "swrast", "software")):
+        raise no_gpu("%s draws in software here (%s)" % (engine, name))
+
+
+def choose_device(scene, wanted, warnings):
+    if wanted == "gpu":
+        if scene.render.engine == "CYCLES":
+            enable_gpus()
+            scene.cycles.device = "GPU"
+        elif not drawing_gpu():
+            warnings.add("the job asks for a GPU; whether %s has one here, %s does not say"
+                         % (scene.render.engine, this_blender()))
+        check_gpu(scene)
+        return
+    if scene.render.engine != "CYCLES":
+        return
+    if wanted == "cpu":
+        scene.cycles.device = "CPU"
+    if scene.cycles.device != "GPU" or enable_gpus():
+        return
     scene.cycles.device = "CPU"
     warnings.add("the scene asks for a GPU and %s finds none on this box: rendered on the CPU" % this_blender())
 
@@ -467,9 +522,10 @@ class Session:
         self.is_open = False
         self.output = ""
         self.autoexec = False
+        self.device = "any"
         self.stats_at = 0.0
 
-    def open(self, path, mappings, autoexec, format, keep_data):
+    def open(self, path, mappings, autoexec, format, device, keep_data):
         self.is_open = False
         if not os.path.isfile(path):
             raise Failed("missing-scene", "the job's files hold no scene %s" % path)
@@ -493,12 +549,13 @@ class Session:
         choose_format(scene, format, warnings)
         check_camera(scene)
         choose_denoiser(scene, warnings)
-        choose_device(scene, warnings)
+        choose_device(scene, device, warnings)
         simulated = list(unbaked(scene))
         warnings.add_each("{} is not baked: right only when the frames before were rendered in order on the same box; "
                           "bake it", simulated)
         self.check_scripts(autoexec)
         self.autoexec = autoexec
+        self.device = device
 
         render = scene.render
         render.use_overwrite, render.use_placeholder = True, False
@@ -535,6 +592,8 @@ class Session:
         if not self.is_open:
             raise Failed("render-failed", "no scene is open", "attempt")
         scene, warnings = bpy.context.scene, self.warnings
+        if self.device == "gpu":
+            check_gpu(scene)
         render = scene.render
         render.filepath = os.path.join(folder, relative_output(self.output))
         redirect_file_outputs(scene, folder, warnings)

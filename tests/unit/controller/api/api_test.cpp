@@ -394,6 +394,49 @@ void an_upload_that_breaks_off_is_kept_for_the_next() {
   check_equal(world.storage.partial_size(digest), 3U);
 }
 
+void a_held_frame_is_shown_and_judged() {
+  World world;
+  sch::TaskRow task;
+  task.id = {job_id("1-aaaaa"), 3};
+  task.state = sch::TaskState::done;
+  task.attempt = 1;
+  task.blank = kiln::payloads::Blank::black;
+  task.review = sch::Review::held;
+  world.reader.task_rows[task.id] = task;
+  world.reader.job_rows[0].held = 1;
+  const std::string path = "/api/v1/tasks/1-aaaaa-3";
+  check_all(world, {
+                       {"GET", "/api/v1/jobs/1", "", "", 200, {R"("held":1)"}},
+                       {"GET",
+                        "/api/v1/jobs/1/tasks?state=held",
+                        "",
+                        "",
+                        200,
+                        {R"({"tasks":[{"id":"1-aaaaa-3")", R"("held":"all black, while)"}},
+                       {"POST", path + "/accept", "", "", 200, {R"("state":"done")"}},
+                       {"GET", "/api/v1/jobs/1/tasks?state=held", "", "", 200, {R"({"tasks":[]})"}},
+                       {"POST", path + "/requeue", "", "", 200, {R"("state":"queued")"}},
+                       {"POST", "/api/v1/tasks/1-aaaaa-99/accept", "", "", 404, {}},
+                       {"POST", "/api/v1/tasks/no task/requeue", "", "", 400, {}},
+                   });
+  world.farm.refusal = kiln::Error{kiln::Code::conflict, "it is not held"};
+  check_all(world, {{"POST", path + "/accept", "", "", 409, {"it is not held"}}});
+}
+
+void a_quarantine_is_shown_and_forgiven() {
+  World world;
+  world.reader.node_rows[0].quarantine = "tasks of 3 jobs failed here";
+  world.reader.node_rows[0].quarantine_until_ms = 99;
+  const std::string node = "/api/v1/nodes/render-1";
+  check_all(
+      world,
+      {{"GET", node, "", "", 200, {R"("quarantine":{"reason":"tasks of 3 jobs failed here","until_ms":99})"}},
+       {"GET", "/metrics", "", "", 200, {"kiln_nodes_quarantined 1"}},
+       {"POST", node + "/forgive", "", "", 200, {R"("id":"render-1")"}},
+       {"GET", "/metrics", "", "", 200, {"kiln_nodes_quarantined 0"}},
+       {"POST", "/api/v1/nodes/none/forgive", "", "", 404, {}}});
+}
+
 void nodes_are_shown_and_drained() {
   World world;
   start_task(world);
@@ -529,6 +572,8 @@ int main() {
        {"finished frames are listed and served", finished_frames_are_listed_and_served},
        {"blobs are uploaded once and resumed", blobs_are_uploaded_once_and_resumed},
        {"an upload that breaks off is kept for the next", an_upload_that_breaks_off_is_kept_for_the_next},
+       {"a held frame is shown and judged", a_held_frame_is_shown_and_judged},
+       {"a quarantine is shown and forgiven", a_quarantine_is_shown_and_forgiven},
        {"nodes are shown and drained", nodes_are_shown_and_drained},
        {"metrics are numbers with names", metrics_are_numbers_with_names},
        {"the page finds its own places", the_page_finds_its_own_places},

@@ -95,6 +95,7 @@ struct FakeReader final : Reader {
       sch::TaskRow row;
       row.id = {job.id, i};
       if (const auto found = task_rows.find(row.id); found != task_rows.end()) row = found->second;
+      if (query.held && row.review != sch::Review::held) continue;
       if (!query.state || row.state == *query.state) out.push_back(row);
     }
     return out;
@@ -169,6 +170,14 @@ struct FakeFarm final : Farm {
       for (auto& row : rows.node_rows) {
         if (row.id == drain->node) row.drained = drain->drained;
       }
+    } else if (const auto* forgiven = std::get_if<sch::ForgiveNode>(&event)) {
+      for (auto& row : rows.node_rows) {
+        if (row.id == forgiven->node) row.quarantine.clear();
+      }
+    } else if (const auto* accepted = std::get_if<sch::AcceptTask>(&event)) {
+      rows.task_rows[accepted->task].review = sch::Review::accepted;
+    } else if (const auto* again = std::get_if<sch::RequeueTask>(&event)) {
+      rows.task_rows[again->task].state = sch::TaskState::queued;
     } else if (std::holds_alternative<sch::FinishAttempt>(event)) {
       return sch::AnswerValue(sch::Committed{verdict});
     }

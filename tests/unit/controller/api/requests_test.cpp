@@ -42,6 +42,8 @@ void each_verb_acts_and_answers() {
       {"job-cancel", R"({"cid":"c1","job":"99"})", 404, "no job 99"},
       {"node-drain", R"({"cid":"c1","node":"render-1"})", 200, R"("drained":true)"},
       {"node-resume", R"({"cid":"c1","node":"render-1"})", 200, R"("drained":false)"},
+      {"node-forgive", R"({"cid":"c1","node":"render-1"})", 200, R"("id":"render-1")"},
+      {"node-forgive", R"({"cid":"c1","node":"none"})", 404, "none"},
       {"node-drain", R"({"cid":"c1","node":"none"})", 404, "none"},
       {"node-drain", R"({"cid":"c1","node":"A B"})", 400, "node"},
       {"node-drain", R"({"cid":"c1","node":7})", 400, "request.node: send"},

@@ -88,6 +88,13 @@ void a_bad_submission_is_told_what_to_do() {
        "scene as 3.4"},
       {[](Shot& s) { s.reader.node_rows = {node_row("render-1", "")}; }, 400,
        "no node has blender: install blender"},
+      {[](Shot& s) {
+         s.submission.options.device = kiln::payloads::Device::gpu;
+         for (auto& node : s.reader.node_rows) node.info.gpus.clear();
+       },
+       400, "options.device: the job asks for a GPU, and none of the farm's nodes with blender has one"},
+      {[](Shot& s) { s.submission.retries = 100; }, 400, "retries"},
+      {[](Shot& s) { s.submission.fail_pct = 101; }, 400, "fail_pct"},
       {[](Shot& s) { s.reader.is_broken = true; }, 500, "the database cannot be read"},
       {[](Shot& s) {
          s.farm.refusal = kiln::Error{kiln::Code::full, "the controller's disk is full"};

@@ -127,6 +127,26 @@ void tasks_without_a_row_are_shown_in_order() {
   }
 }
 
+void held_tasks_are_listed_and_mark_their_results() {
+  Farm farm;
+  const auto job = test::some_job(1, 8);
+  auto held = test::some_task(1, 3, TaskState::done);
+  held.blank = payloads::Blank::black;
+  held.review = Review::held;
+  auto accepted = held;
+  accepted.id.index = 4;
+  accepted.review = Review::accepted;
+  farm.apply({SaveJob{job}, SaveTask{held}, SaveTask{accepted}, SaveResult{test::some_result(1, 3, "3.png")},
+              SaveResult{test::some_result(1, 4, "4.png")}});
+  const auto tasks = farm.reader.tasks(job, {.held = true});
+  check_ok(tasks);
+  check(*tasks == std::vector{held});
+  const auto results = farm.reader.results({.job = job.id});
+  check_ok(results);
+  check_equal(results->size(), 2U);
+  check(results->at(0).held && !results->at(1).held);
+}
+
 void a_chunked_job_has_as_many_tasks_as_chunks() {
   Farm farm;
   auto job = test::some_job(1, 10);
@@ -258,6 +278,7 @@ int main() {
       {{"jobs are listed newest first and filtered", jobs_are_listed_newest_first_and_filtered},
        {"a job is found by id and by number", a_job_is_found_by_id_and_by_number},
        {"tasks without a row are shown in order", tasks_without_a_row_are_shown_in_order},
+       {"held tasks are listed and mark their results", held_tasks_are_listed_and_mark_their_results},
        {"a chunked job has as many tasks as chunks", a_chunked_job_has_as_many_tasks_as_chunks},
        {"results are paged", results_are_paged},
        {"an answer has at most a thousand rows", an_answer_has_at_most_a_thousand_rows},

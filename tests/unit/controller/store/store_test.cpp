@@ -70,6 +70,18 @@ struct Sample {
     node.sid = 17;
     node.tasks_done = 100;
     node.tasks_failed = 2;
+    job.spec.options.device = payloads::Device::gpu;
+    job.spec.options.max_run_s = 60;
+    job.spec.options.stall_s = 30;
+    job.spec.retries = 0;
+    job.spec.fail_pct = 10;
+    job.held = 1;
+    task.blank = payloads::Blank::transparent;
+    task.review = Review::held;
+    task.void_up_to = 1;
+    result.file.blank = payloads::Blank::transparent;
+    node.quarantine = "tasks of 3 jobs failed here";
+    node.quarantine_until_ms = 9;
     node.first_seen_ms = 7;
     node.last_seen_ms = 8;
   }
