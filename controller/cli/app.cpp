@@ -14,6 +14,7 @@
 #include "cli/config.h"
 #include "cli/text.h"
 #include "compiler/compile.h"
+#include "payloads/http_bodies.h"
 
 namespace kiln::cli {
 
@@ -65,6 +66,25 @@ void add_submit(CLI::App& app, Command& command) {
       ->check(CLI::Validator(check_format, "PNG|JPEG|OPEN_EXR|…", "format"));
   sub->add_flag("--autoexec", options->autoexec,
                 "Run the scene's own Python (drivers, handlers); only for scenes you trust");
+  sub->add_option("--device", options->device,
+                  "any: what the scene says; gpu: without one it fails, not the CPU")
+      ->check(CLI::IsMember({"any", "cpu", "gpu"}))
+      ->capture_default_str();
+  sub->add_option("--retries", options->retries, "Tries of a task after one that failed [the farm's]")
+      ->check(CLI::Range(0U, payloads::max_retries))
+      ->type_name("N");
+  sub->add_option("--fail-pct", options->fail_pct,
+                  "Give up when so many % of its tasks failed [25, at least 5 tasks]")
+      ->check(CLI::Range(1, 100))
+      ->type_name("N");
+  sub->add_option("--max-run", options->max_run_s,
+                  "Seconds that a task may render; longer is a failure [no limit]")
+      ->check(CLI::Range(1U, payloads::max_limit_s))
+      ->type_name("S");
+  sub->add_option("--stall", options->stall_s,
+                  "Seconds without a word from Blender, then it hangs [the node's]")
+      ->check(CLI::Range(1U, payloads::max_limit_s))
+      ->type_name("S");
   sub->add_flag("--paused", options->paused, "Do not start yet; `kiln resume` does");
   sub->add_flag("--no-pack", options->no_pack,
                 "Send the scene alone, without asking Blender what it refers to");
@@ -110,6 +130,17 @@ void add_jobs(CLI::App& app, Command& command) {
   one("pause", "Start no more of its tasks", action(JobAction::pause));
   one("resume", "Go on with a paused job", action(JobAction::resume));
   one("retry", "Render again what failed or was cancelled", action(JobAction::retry));
+  const auto judging = [&](const char* name, const char* what, Look look) {
+    auto named = std::make_shared<std::string>();
+    auto* sub = app.add_subcommand(name, what);
+    sub->add_option("what", *named, "A job: all its held frames; or a task's id, as `kiln job` shows it")
+        ->required()
+        ->type_name("JOB|TASK");
+    sub->callback(
+        [=, &command] { command = [=](Context& context) { return judge(context, *named, look); }; });
+  };
+  judging("accept", "Say that frames held for a look are right", Look::accept);
+  judging("requeue", "Render frames again that are held, or one task", Look::requeue);
   one("delete", "Remove a job and its frames from the farm", action(JobAction::erase));
 
   auto job = std::make_shared<std::string>();
@@ -155,6 +186,13 @@ void add_nodes(CLI::App& app, Command& command) {
     sub->callback(
         [=, &command] { command = [=](Context& context) { return drain_node(context, *node, drained); }; });
   }
+}
+
+void add_forgiving(CLI::App& app, Command& command) {
+  auto node = std::make_shared<std::string>();
+  auto* sub = app.add_subcommand("forgive", "End a node's quarantine");
+  sub->add_option("node", *node, "Id, as `kiln nodes` shows it")->required()->type_name("NODE");
+  sub->callback([=, &command] { command = [=](Context& context) { return forgive_node(context, *node); }; });
 }
 
 void add_fetching(CLI::App& app, Command& command) {
@@ -228,6 +266,7 @@ int run(const std::vector<std::string>& args, std::FILE* out, std::FILE* err,
   add_jobs(app, command);
   add_watching(app, command);
   add_nodes(app, command);
+  add_forgiving(app, command);
   add_fetching(app, command);
   try {
     // CLI11 takes them from the back.

@@ -166,6 +166,13 @@ Result<Json> Client::task(const std::string& id) {
   return get(task_path(id));
 }
 
+Result<Json> Client::accept(const std::string& task) {
+  return json_of(http_.post(task_path(task) + "/accept", "{}"));
+}
+Result<Json> Client::requeue(const std::string& task) {
+  return json_of(http_.post(task_path(task) + "/requeue", "{}"));
+}
+
 Result<std::string> Client::log(const std::string& task, std::uint32_t attempt) {
   const auto response = http_.get(fmt::format("{}/attempts/{}/log", task_path(task), attempt));
   if (!response) return fail(failure(response.error()));
@@ -186,6 +193,9 @@ Result<Json> Client::node(const std::string& id) {
 }
 Result<Json> Client::drain(const std::string& id) {
   return json_of(http_.post(node_path(id) + "/drain", "{}"));
+}
+Result<Json> Client::forgive(const std::string& id) {
+  return json_of(http_.post(node_path(id) + "/forgive", "{}"));
 }
 Result<Json> Client::undrain(const std::string& id) {
   return json_of(http_.post(node_path(id) + "/resume", "{}"));

@@ -38,12 +38,15 @@ class Client {
   Result<Json> tasks(const std::string& job, const std::string& state, std::uint32_t from,
                      std::uint32_t limit);
   Result<Json> task(const std::string& id);
+  Result<Json> accept(const std::string& task);
+  Result<Json> requeue(const std::string& task);
   Result<std::string> log(const std::string& task, std::uint32_t attempt);
   Result<Json> results(const std::string& job, std::uint32_t from, std::uint32_t limit);
   Result<Json> nodes();
   Result<Json> node(const std::string& id);
   Result<Json> drain(const std::string& id);
   Result<Json> undrain(const std::string& id);
+  Result<Json> forgive(const std::string& id);
 
   Result<std::vector<std::string>> missing_blobs(const std::vector<std::string>& digests);
   // Bytes of that blob which the controller holds of an upload that broke off; `size` when it has it all.

@@ -23,14 +23,22 @@ struct SubmitOptions {
   bool paused = false;
   bool no_pack = false;
   bool wait = false;
-  std::filesystem::path download;  // "" = not
-  std::uint32_t noop = 0;          // tasks of a plumbing test instead of a scene
+  std::filesystem::path download;         // "" = not
+  std::optional<std::uint32_t> retries;   // absent: the farm's
+  std::optional<std::uint32_t> fail_pct;  // absent: the farm's
+  std::uint32_t max_run_s = 0;
+  std::uint32_t stall_s = 0;
+  std::string device = "any";
+  std::uint32_t noop = 0;  // tasks of a plumbing test instead of a scene
 };
 Result<Exit> submit(Context& context, const SubmitOptions& options);
 
 // ---- jobs.cpp
 Result<Exit> list_jobs(Context& context, const std::string& state, std::uint32_t limit);
 Result<Exit> show_job(Context& context, const std::string& job);
+// `what`: a task's id, or a job: all of its tasks that are held for a look.
+enum class Look { accept, requeue };
+Result<Exit> judge(Context& context, const std::string& what, Look look);
 enum class JobAction { cancel, pause, resume, retry, erase };
 Result<Exit> act_on_job(Context& context, const std::string& job, JobAction action);
 Result<Exit> set_priority(Context& context, const std::string& job, int priority);
@@ -38,6 +46,7 @@ Result<Exit> set_priority(Context& context, const std::string& job, int priority
 // ---- nodes.cpp
 Result<Exit> list_nodes(Context& context);
 Result<Exit> drain_node(Context& context, const std::string& node, bool drained);
+Result<Exit> forgive_node(Context& context, const std::string& node);
 
 // ---- watch.cpp
 Result<Exit> wait_job(Context& context, const std::string& job);

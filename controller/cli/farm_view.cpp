@@ -145,9 +145,16 @@ std::vector<std::string> FarmView::node_changed(const Json& node) {
   const auto old = nodes_.find(id);
   const auto before = old != nodes_.end() ? text_of(old->second, "presence") : "";
   const auto presence = text_of(node, "presence");
+  const auto reason = text_of(member_of(node, "quarantine"), "reason");
+  const bool was_quarantined = old != nodes_.end() && old->second.find("quarantine") != nullptr;
+  const bool is_forgiven = was_quarantined && reason.empty();
   nodes_[id] = node;
-  if (before == presence) return {};
-  return {fmt::format("node {}: {}", harmless(id), harmless(presence))};
+  std::vector<std::string> lines;
+  if (before != presence) lines.push_back(fmt::format("node {}: {}", harmless(id), harmless(presence)));
+  if (!reason.empty() && !was_quarantined)
+    lines.push_back(fmt::format("node {}: quarantined: {}", harmless(id), harmless(reason)));
+  if (is_forgiven) lines.push_back(fmt::format("node {}: forgiven", harmless(id)));
+  return lines;
 }
 
 std::vector<std::string> FarmView::task_changed(const Json& event) const {
@@ -205,7 +212,9 @@ Progress FarmView::progress(const Json& job) const {
   if (const int nodes = nodes_on(job); nodes > 0) {
     progress.facts += fmt::format("  {} node{}", nodes, nodes == 1 ? "" : "s");
   } else if (!is_over(job)) {
-    progress.facts += state == "paused" ? "  paused" : "  waiting for a node";
+    progress.facts += state == "paused"                 ? "  paused"
+                      : text_of(job, "device") == "gpu" ? "  waiting for a node with a GPU"
+                                                        : "  waiting for a node";
   }
   if (!is_over(job)) progress.eta_s = maybe_number(job, "eta_s");
   return progress;
@@ -282,6 +291,8 @@ std::string nodes_table(const std::vector<const Json*>& nodes, int width, bool c
   for (const Json* node : nodes) {
     const auto presence = harmless(text_of(*node, "presence"));
     const bool is_drained = flag_of(*node, "drained") && presence == "online";
+    const bool is_quarantined = node->find("quarantine") != nullptr;
+    const auto state = is_quarantined ? "quarantined" : is_drained ? "draining" : presence;
     const Json& info = member_of(*node, "info");
     std::string blender, hardware;
     for (const auto& renderer : array_of(info, "renderers")) {
@@ -293,7 +304,9 @@ std::string nodes_table(const std::vector<const Json*>& nodes, int width, bool c
     if (hardware.empty()) hardware = harmless(text_of(info, "cpu"));
     rows.push_back(
         {{harmless(text_of(*node, "id")), Style::bold},
-         {is_drained ? "draining" : presence, is_drained ? Style::yellow : style_of(presence)},
+         {state, is_quarantined ? Style::red
+                 : is_drained   ? Style::yellow
+                                : style_of(presence)},
          {temperature_of(*node)},
          {work_of(*node)},
          {fmt::format("{}", integer_of(*node, "tasks_done"))},

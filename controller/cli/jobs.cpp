@@ -34,6 +34,10 @@ void show_facts(Context& context, const Json& job) {
     if (count > 0) tasks += fmt::format(", {} {}", count, name);
   }
   fact("tasks", tasks);
+  if (const auto held = integer_of(job, "held"); held > 0)
+    fact("held",
+         styled(fmt::format("{} task{}, for a look", held, held == 1 ? "" : "s"), Style::yellow, color));
+  fact("device", harmless(text_of(job, "device")));
   const auto chunk = integer_of(job, "chunk");
   fact("frames", harmless(text_of(job, "frames")) + (chunk > 1 ? fmt::format(", {} a task", chunk) : ""));
   fact("scene", harmless(text_of(job, "scene_file")));
@@ -69,6 +73,30 @@ void show_failures(Context& context, const Json& job, const Json::Array& tasks) 
   }
 }
 
+void show_held(Context& context, const Json& job, const Json::Array& tasks) {
+  for (const auto& task : tasks) {
+    context.out.line(fmt::format("{} frames {}, on {}, task {}: {}",
+                                 styled("held", Style::yellow, context.out.color()),
+                                 harmless(text_of(task, "frames")), harmless(text_of(task, "node")),
+                                 harmless(text_of(task, "id")), harmless(text_of(task, "held"))));
+  }
+  const auto more = integer_of(job, "held") - static_cast<std::int64_t>(tasks.size());
+  if (more > 0) context.out.line(fmt::format("and {} more", more));
+  if (!tasks.empty()) {
+    const auto number = integer_of(job, "number");
+    context.out.line(fmt::format(
+        "`kiln accept {}` takes them as they are, `kiln requeue {}` renders them again", number, number));
+  }
+}
+
+// Tasks in that state, as many as are shown; none are asked for when there are none.
+Result<Json::Array> tasks_in(Context& context, const Json& job, const char* state, std::int64_t count) {
+  if (count == 0) return Json::Array();
+  const auto tasks = context.client.tasks(text_of(job, "id"), state, 0, context.json ? 1000 : failures_shown);
+  if (!tasks) return fail(tasks.error());
+  return array_of(*tasks, "tasks");
+}
+
 }  // namespace
 
 Result<Exit> list_jobs(Context& context, const std::string& state, std::uint32_t limit) {
@@ -91,21 +119,52 @@ Result<Exit> list_jobs(Context& context, const std::string& state, std::uint32_t
 Result<Exit> show_job(Context& context, const std::string& job_text) {
   const auto job = find_job(context, job_text);
   if (!job) return fail(job.error());
-  Json::Array failed;
-  if (counts_of(*job).failed > 0) {
-    const auto tasks =
-        context.client.tasks(text_of(*job, "id"), "failed", 0, context.json ? 1000 : failures_shown);
-    if (!tasks) return fail(tasks.error());
-    failed = array_of(*tasks, "tasks");
-  }
+  auto failed = tasks_in(context, *job, "failed", counts_of(*job).failed);
+  if (!failed) return fail(std::move(failed.error()));
+  auto held = tasks_in(context, *job, "held", integer_of(*job, "held"));
+  if (!held) return fail(std::move(held.error()));
   if (context.json) {
     Json document = *job;
-    document.set("failed_tasks", std::move(failed));
+    document.set("failed_tasks", std::move(*failed));
+    document.set("held_tasks", std::move(*held));
     context.print(document);
     return Exit::ok;
   }
   show_facts(context, *job);
-  show_failures(context, *job, failed);
+  show_failures(context, *job, *failed);
+  show_held(context, *job, *held);
+  return Exit::ok;
+}
+
+Result<Exit> judge(Context& context, const std::string& what, Look look) {
+  std::vector<std::string> tasks;
+  if (const auto task = TaskId::parse(what)) {
+    tasks.push_back(task->str());
+  } else {
+    const auto job = find_job(context, what);
+    if (!job) return fail(job.error());
+    // A page at a time; those judged are not held any more.
+    for (std::uint32_t from = 0;;) {
+      const auto page = context.client.tasks(text_of(*job, "id"), "held", from, 1000);
+      if (!page) return fail(page.error());
+      const auto& rows = array_of(*page, "tasks");
+      for (const auto& row : rows) tasks.push_back(text_of(row, "id"));
+      if (rows.size() < 1000) break;
+      from = static_cast<std::uint32_t>(integer_of(rows.back(), "index")) + 1;
+    }
+    if (tasks.empty()) {
+      return fail(Code::conflict, fmt::format("job {} holds no frame for a look", job_label(*job)));
+    }
+  }
+  Json::Array judged;
+  for (const auto& id : tasks) {
+    auto task = look == Look::accept ? context.client.accept(id) : context.client.requeue(id);
+    if (!task) return fail(std::move(task.error()));
+    context.say(fmt::format("task {} (frames {}): {}", harmless(id), harmless(text_of(*task, "frames")),
+                            look == Look::accept ? "accepted" : "renders again"));
+    judged.push_back(std::move(*task));
+  }
+  if (context.json) context.print(Json::object({{"tasks", std::move(judged)}}));
   return Exit::ok;
 }
 

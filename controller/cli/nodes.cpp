@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cli/commands.h"
 #include "cli/farm_view.h"
 #include "cli/fields.h"
@@ -21,6 +23,16 @@ Result<Exit> list_nodes(Context& context) {
     return Exit::ok;
   }
   context.out.raw(nodes_table(nodes, context.out.width(), context.out.color(), now_ms()));
+  for (const Json* node : nodes) {
+    const Json& quarantine = member_of(*node, "quarantine");
+    if (text_of(quarantine, "reason").empty()) continue;
+    const auto id = harmless(text_of(*node, "id"));
+    const auto left_s = static_cast<double>(integer_of(quarantine, "until_ms") - now_ms()) / 1000;
+    context.out.line(fmt::format("{} gets no work for {}: {}; `kiln forgive {}` ends that",
+                                 styled(id, Style::red, context.out.color()),
+                                 duration_text(std::max(0.0, left_s)),
+                                 harmless(text_of(quarantine, "reason")), id));
+  }
   return Exit::ok;
 }
 
@@ -31,6 +43,15 @@ Result<Exit> drain_node(Context& context, const std::string& id, bool drained) {
   if (context.json) context.print(*node);
   context.say(drained ? fmt::format("node {}: finishes what it renders, takes nothing new", id)
                       : fmt::format("node {}: takes work again", id));
+  return Exit::ok;
+}
+
+Result<Exit> forgive_node(Context& context, const std::string& id) {
+  if (auto checked = check_id(id, "node"); !checked) return fail(std::move(checked.error()));
+  const auto node = context.client.forgive(id);
+  if (!node) return fail(node.error());
+  if (context.json) context.print(*node);
+  context.say(fmt::format("node {}: forgiven, it gets work again", id));
   return Exit::ok;
 }
 

@@ -119,6 +119,11 @@ Result<payloads::JobSubmission> scene_submission(Context& context, const SubmitO
   submission.frames = std::move(*frames);
   submission.manifest = std::move(*manifest);
   submission.options = {pack->scene_file, options.format, options.autoexec};
+  const auto device = payloads::parse_device(options.device);
+  KILN_ASSERT(device.has_value());  // the command line's own check
+  submission.options.device = *device;
+  submission.options.max_run_s = options.max_run_s;
+  submission.options.stall_s = options.stall_s;
   return submission;
 }
 
@@ -164,6 +169,8 @@ Result<Exit> submit(Context& context, const SubmitOptions& options) {
   submission.priority = options.priority;
   submission.chunk = options.chunk;
   submission.paused = options.paused;
+  submission.retries = options.retries;
+  submission.fail_pct = options.fail_pct;
 
   const auto job = context.client.submit(submission, random_key());
   if (!job) return fail(job.error());

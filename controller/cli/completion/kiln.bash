@@ -18,12 +18,13 @@ _kiln_values() {
 _kiln() {
   local cur prev words cword
   _init_completion || return
-  local commands="submit jobs job wait cancel pause resume retry delete priority watch logs nodes drain undrain download film"
+  local commands="submit jobs job wait cancel pause resume retry accept requeue delete priority watch logs nodes drain undrain forgive download film"
   local globals="--help --json --server --blender"
   local command="" position=0 i
   for ((i = 1; i < cword; i++)); do
     case ${words[i]} in
       --server | --blender | --frames | -f | --name | -n | --priority | -p | --chunk | --format | --download | -d | --noop | \
+        --device | --retries | --fail-pct | --max-run | --stall | \
         --state | -s | --limit | -l | --frame | --task | --fps | --folder) ((i++)) ;;
       -*) ;;
       *) if [[ -z $command ]]; then command=${words[i]}; else ((position++)); fi ;;
@@ -32,17 +33,18 @@ _kiln() {
 
   case $prev in
     --format) mapfile -t COMPREPLY < <(compgen -W "PNG JPEG OPEN_EXR OPEN_EXR_MULTILAYER TIFF WEBP BMP TARGA HDR DPX" -- "$cur") && return ;;
+    --device) mapfile -t COMPREPLY < <(compgen -W "any cpu gpu" -- "$cur") && return ;;
     --state | -s) mapfile -t COMPREPLY < <(compgen -W "queued running paused done failed cancelled" -- "$cur") && return ;;
     --download | -d | --folder) _filedir -d && return ;;
     --blender) _filedir && return ;;
-    --server | --frames | -f | --name | -n | --priority | -p | --chunk | --noop | --limit | -l | --frame | --task | --fps) return ;;
+    --server | --frames | -f | --name | -n | --priority | -p | --chunk | --noop | --limit | -l | --frame | --task | --fps | --retries | --fail-pct | --max-run | --stall) return ;;
   esac
 
   if [[ $cur == -* ]]; then
     local options=$globals
     case $command in
       "") options+=" --version" ;;
-      submit) options+=" --frames --name --priority --chunk --format --autoexec --paused --no-pack --wait --download --noop" ;;
+      submit) options+=" --frames --name --priority --chunk --format --autoexec --device --retries --fail-pct --max-run --stall --paused --no-pack --wait --download --noop" ;;
       jobs) options+=" --state --limit" ;;
       logs) options+=" --frame --task --follow" ;;
       download) options+=" --frames" ;;
@@ -55,9 +57,9 @@ _kiln() {
   case $command:$position in
     :*) mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur") ;;
     submit:0) _filedir blend ;;
-    job:0 | wait:0 | cancel:0 | pause:0 | resume:0 | retry:0 | delete:0 | priority:0 | watch:0 | logs:0 | download:0 | film:0)
+    job:0 | wait:0 | cancel:0 | pause:0 | resume:0 | retry:0 | accept:0 | requeue:0 | delete:0 | priority:0 | watch:0 | logs:0 | download:0 | film:0)
       mapfile -t COMPREPLY < <(compgen -W "$(_kiln_ask jobs --limit 100 | _kiln_values number)" -- "$cur") ;;
-    drain:0 | undrain:0)
+    drain:0 | undrain:0 | forgive:0)
       mapfile -t COMPREPLY < <(compgen -W "$(_kiln_ask nodes | tr '{' '\n' | grep '"presence"' | _kiln_values id)" -- "$cur") ;;
     download:1) _filedir -d ;;
     film:1) _filedir mp4 ;;

@@ -15,18 +15,18 @@ complete -c kiln -l server -x -d 'The controller'
 complete -c kiln -l blender -r -F -d 'Blender program that looks into scenes'
 complete -c kiln -n __fish_use_subcommand -l version -d 'Show the version'
 
-set -l commands submit jobs job wait cancel pause resume retry delete priority watch logs nodes drain undrain download film
+set -l commands submit jobs job wait cancel pause resume retry accept requeue delete priority watch logs nodes drain undrain forgive download film
 set -l descriptions 'Send a scene and have it rendered' 'List jobs, the newest first' 'Show one job' \
     'Wait until a job has ended' 'End a job' 'Start no more of its tasks' 'Go on with a paused job' \
-    'Render again what failed' 'Remove a job and its frames' 'Change a job\'s priority' 'Watch live' \
+    'Render again what failed' 'Say that held frames are right' 'Render held frames again' 'Remove a job and its frames' 'Change a job\'s priority' 'Watch live' \
     'Show what the renderer said' 'List the boxes of the farm' 'Let a node finish and take nothing new' \
-    'Let a drained node work again' 'Fetch a job\'s frames' 'Make an MP4 of a job\'s frames'
+    'Let a drained node work again' 'End a node\'s quarantine' 'Fetch a job\'s frames' 'Make an MP4 of a job\'s frames'
 for i in (seq (count $commands))
     complete -c kiln -n __fish_use_subcommand -a $commands[$i] -d $descriptions[$i]
 end
 
-complete -c kiln -n '__fish_seen_subcommand_from job wait cancel pause resume retry delete priority watch logs download film' -k -a '(__kiln_jobs)'
-complete -c kiln -n '__fish_seen_subcommand_from drain undrain' -a '(__kiln_nodes)'
+complete -c kiln -n '__fish_seen_subcommand_from job wait cancel pause resume retry accept requeue delete priority watch logs download film' -k -a '(__kiln_jobs)'
+complete -c kiln -n '__fish_seen_subcommand_from drain undrain forgive' -a '(__kiln_nodes)'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -k -a '(__fish_complete_suffix .blend)'
 complete -c kiln -n '__fish_seen_subcommand_from submit download film' -s f -l frames -x -d 'Frames, as in 1-24'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -s n -l name -x -d 'Name of the job'
@@ -34,6 +34,11 @@ complete -c kiln -n '__fish_seen_subcommand_from submit' -s p -l priority -x -d 
 complete -c kiln -n '__fish_seen_subcommand_from submit' -l chunk -x -d 'Frames a task'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -l format -x -a 'PNG JPEG OPEN_EXR OPEN_EXR_MULTILAYER TIFF WEBP BMP TARGA HDR DPX' -d 'Image format'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -l autoexec -d 'Run the scene\'s own Python'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l device -x -a 'any cpu gpu' -d 'What must render'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l retries -x -d 'Tries of a task after one that failed'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l fail-pct -x -d 'Give up when so many percent failed'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l max-run -x -d 'Seconds that a task may render'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l stall -x -d 'Seconds without a word from Blender'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -l paused -d 'Do not start yet'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -l no-pack -d 'Send the scene alone'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -s w -l wait -d 'Wait for the end'

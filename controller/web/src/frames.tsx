@@ -8,13 +8,18 @@ const browserShows = /\.(png|jpe?g|webp|bmp)$/i;
 function Thumbnail({ frame, onOpen }: { frame: Frame; onOpen: () => void }) {
   const [broken, setBroken] = useState(false);
   return (
-    <button class="frame" onClick={onOpen} title={`${frame.path} · ${frame.node} · ${duration(frame.seconds)}`}>
+    <button
+      class={frame.held ? "frame look" : "frame"}
+      onClick={onOpen}
+      title={`${frame.path} · ${frame.node} · ${duration(frame.seconds)}${frame.held ? " · held for a look" : ""}`}
+    >
       {broken ? (
         <span class="nopicture">no preview</span>
       ) : (
         <img src={frame.thumbnail} alt={`Frame ${frame.frame}`} loading="lazy" onError={() => setBroken(true)} />
       )}
       <span class="number">{frame.frame}</span>
+      {frame.held && <span class="doubt">blank?</span>}
     </button>
   );
 }

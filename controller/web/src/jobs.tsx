@@ -17,6 +17,38 @@ function Bar({ job }: { job: Job }) {
   );
 }
 
+// Frames that are blank among others that are not: a person says what they are.
+function Held({ job, onError }: { job: Job; onError: (text: string) => void }) {
+  const [tasks, setTasks] = useState<Task[]>([]);
+  useEffect(() => {
+    let current = true;
+    ask<{ tasks: Task[] }>("GET", `/jobs/${job.id}/tasks?state=held&limit=10`)
+      .then((page) => current && setTasks(page.tasks))
+      .catch((error: Error) => onError(error.message));
+    return () => {
+      current = false;
+    };
+  }, [job.id, job.held]);
+  const judge = (task: Task, verb: string) => () =>
+    ask("POST", `/tasks/${task.id}/${verb}`).catch((error: Error) => onError(error.message));
+  return (
+    <>
+      {tasks.map((task) => (
+        <p key={task.id} class="warning look">
+          <span>Frame {task.frames}{task.node ? ` on ${task.node}` : ""}: {task.held}</span>
+          <span class="actions">
+            <button onClick={judge(task, "accept")}>Accept</button>
+            <button onClick={judge(task, "requeue")}>Render again</button>
+          </span>
+        </p>
+      ))}
+      {(job.held ?? 0) > tasks.length && tasks.length > 0 && (
+        <p class="quiet">and {(job.held ?? 0) - tasks.length} more.</p>
+      )}
+    </>
+  );
+}
+
 // One cell a task. Read again when the job's counts change, which is at most once a second.
 function Tasks({ job, onError }: { job: Job; onError: (text: string) => void }) {
   const [tasks, setTasks] = useState<Task[]>();
@@ -29,19 +61,19 @@ function Tasks({ job, onError }: { job: Job; onError: (text: string) => void }) 
     return () => {
       current = false;
     };
-  }, [job.id, counts]);
+  }, [job.id, counts, job.held]);
   if (!tasks) return <p class="quiet">…</p>;
   const total = Object.values(job.tasks).reduce((sum, n) => sum + n, 0);
   const failed = tasks.filter((task) => task.error && (task.state === "failed" || task.state === "queued"));
   const title = (task: Task) =>
-    [`frame ${task.frames}: ${task.state}`, task.node, task.seconds && duration(task.seconds), task.error?.message]
+    [`frame ${task.frames}: ${task.state}`, task.node, task.seconds && duration(task.seconds), task.held ?? task.error?.message]
       .filter(Boolean)
       .join(" · ");
   return (
     <>
       <div class="cells">
         {tasks.map((task) => (
-          <i key={task.id} class={task.state} title={title(task)} />
+          <i key={task.id} class={task.held ? "look" : task.state} title={title(task)} />
         ))}
       </div>
       {total > tasks.length && <p class="quiet">The first {tasks.length} of {count(total, "task")}.</p>}
@@ -58,7 +90,7 @@ function Tasks({ job, onError }: { job: Job; onError: (text: string) => void }) 
 
 function timing(job: Job): string {
   if (job.state === "running" && job.eta_s !== undefined) return `${duration(job.eta_s)} left`;
-  if (job.state === "queued") return "waiting for a node";
+  if (job.state === "queued") return job.device === "gpu" ? "waiting for a node with a GPU" : "waiting for a node";
   if (job.state === "paused") return "paused";
   if (job.finished_ms && job.started_ms) return `took ${duration((job.finished_ms - job.started_ms) / 1000)}`;
   return "";
@@ -86,6 +118,7 @@ function Card({ job, onError }: { job: Job; onError: (text: string) => void }) {
           <span>
             {job.tasks.done.toLocaleString("en")} of {count(total, "task")}
             {job.tasks.failed > 0 && <b class="bad"> · {job.tasks.failed} failed</b>}
+            {!!job.held && <b class="doubt"> · {job.held} held for a look</b>}
           </span>
           <span>{timing(job)}</span>
         </div>
@@ -103,6 +136,7 @@ function Card({ job, onError }: { job: Job; onError: (text: string) => void }) {
       </div>
       {job.message && <p class="problem">{job.message}</p>}
       {job.warnings?.map((warning) => <p key={warning} class="warning">{warning}</p>)}
+      {!!job.held && <Held job={job} onError={onError} />}
       {open && (
         <div class="details">
           <Tasks job={job} onError={onError} />

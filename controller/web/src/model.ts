@@ -23,6 +23,8 @@ export interface Job {
   eta_s?: number;
   message?: string;
   warnings?: string[];
+  held?: number;
+  device?: "cpu" | "gpu";
   created_ms: number;
   started_ms?: number;
   finished_ms?: number;
@@ -38,6 +40,7 @@ export interface Task {
   attempt: number;
   node?: string;
   error?: { code: string; message: string };
+  held?: string;
   seconds?: number;
   percent?: number;
 }
@@ -87,6 +90,7 @@ export interface FarmNode {
   name: string;
   presence: "unknown" | "online" | "draining" | "offline";
   drained: boolean;
+  quarantine?: { reason: string; until_ms: number };
   last_seen_ms: number;
   tasks_done: number;
   tasks_failed: number;
@@ -108,6 +112,7 @@ export interface Frame {
   finished_ms: number;
   url: string;
   thumbnail: string;
+  held?: boolean;
 }
 
 export interface Summary {
@@ -145,7 +150,7 @@ export type Change =
   | { type: "job_erased"; data: { id: string } }
   | { type: "node"; data: FarmNode }
   | { type: "node_live"; data: Partial<FarmNode> & { id: string } }
-  | { type: "task"; data: { job: string; results?: Frame[] } }
+  | { type: "task"; data: { job: string; task: string; state: string; results?: Frame[] } }
   | { type: "summary"; data: Summary }
   | { type: "alarm"; data: { alarms: string[] } };
 
@@ -185,14 +190,18 @@ export function change(farm: Farm, event: Change): Farm {
         frames: farm.frames.filter((frame) => frame.job !== event.data.id),
       };
     case "node":
-      return { ...farm, nodes: put(farm.nodes, event.data, byName) };
+      // The whole node: what it does not say any more, a quarantine, is over.
+      return { ...farm, nodes: put(farm.nodes, { quarantine: undefined, ...event.data }, byName) };
     case "node_live":
       // Telemetry of a node that the farm has not introduced yet waits for its `node` event.
       return farm.nodes.some((node) => node.id === event.data.id)
         ? { ...farm, nodes: put(farm.nodes, event.data, byName) }
         : farm;
     case "task":
-      if (!event.data.results?.length) return farm;
+      if (!event.data.results?.length) {
+        const held = event.data.state === "held";
+        return { ...farm, frames: farm.frames.map((one) => (one.task === event.data.task ? { ...one, held } : one)) };
+      }
       return { ...farm, frames: [...[...event.data.results].reverse(), ...farm.frames].slice(0, framesShown) };
     case "summary":
       return { ...farm, summary: event.data };

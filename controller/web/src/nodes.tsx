@@ -99,6 +99,7 @@ function Tile({ node, jobs, onError }: { node: FarmNode; jobs: Job[]; onError: (
         <span class={`dot ${node.presence}`} />
         <strong>{node.name || node.id}</strong>
         <span class="quiet">{alive ? node.presence : `${node.presence}, last heard ${ago(node.last_seen_ms, Date.now())}`}</span>
+        {node.quarantine && <button onClick={steer("forgive")}>Forgive</button>}
         <button onClick={steer(node.drained ? "resume" : "drain")}>{node.drained ? "Resume" : "Drain"}</button>
       </div>
       {sensors.map((sensor) => (
@@ -116,7 +117,12 @@ function Tile({ node, jobs, onError }: { node: FarmNode; jobs: Job[]; onError: (
         </div>
       ))}
       {running.map((task) => <Running key={task.task} task={task} jobs={jobs} />)}
-      {alive && !running.length && <p class="quiet idle">{node.drained ? "drained" : "idle"}</p>}
+      {alive && !running.length && <p class="quiet idle">{node.quarantine ? "quarantined" : node.drained ? "drained" : "idle"}</p>}
+      {node.quarantine && (
+        <p class="problem">
+          Quarantined until {new Date(node.quarantine.until_ms).toLocaleTimeString()}: {node.quarantine.reason}
+        </p>
+      )}
       {alive && renderers.length === 0 && <p class="warning">No renderer here: apt-get install blender</p>}
       <p class="quiet foot">
         {renderers.map((one) => `${one.name} ${one.version}`).join(", ")}

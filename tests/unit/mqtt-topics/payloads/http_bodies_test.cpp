@@ -23,7 +23,9 @@ JobSubmission submission() {
   job.priority = 90;
   job.paused = true;
   job.manifest = manifest();
-  job.options = {"shot.blend", "PNG", true};
+  job.options = {"shot.blend", "PNG", true, Device::cpu, 60, 0};
+  job.retries = 0;
+  job.fail_pct = 100;
   return job;
 }
 
@@ -32,7 +34,8 @@ ResultReport success() {
   report.node = *NodeId::parse("n1");
   report.ok = true;
   report.files = {{1, "shot_0001.png", digest, 1234, 1920, 1080, 2.25},
-                  {2, "shot_0002.png", digest, 1, 1, 1, 0}};
+                  {2, "shot_0002.png", digest, 1, 1, 1, 0, Blank::black},
+                  {3, "shot_0003.png", digest, 1, 1, 1, 0, Blank::transparent}};
   report.warnings = {"textures/sky.hdr is missing"};
   report.seconds = 4.5;
   return report;
@@ -144,6 +147,10 @@ void a_malformed_body_is_refused_by_the_name_of_its_field() {
       {job(R"("type":"noop","frames":"a-b")"),
        "job.frames: 'a-b' is no frame range: write 1-24, 7 or 1-100x10"},
       {job(R"("type":"noop","frames":"1","chunk":0)"), "job.chunk: 1 to 1000 frames a task are expected"},
+      {job(R"("type":"noop","frames":"1","retries":100)"),
+       "job.retries: a whole number from 0 to 99 is expected, not 100"},
+      {job(R"("type":"noop","frames":"1","fail_pct":0)"),
+       "job.fail_pct: 1 to 100 percent of the tasks are expected"},
       {job(R"("type":"noop","frames":"1","priority":101)"),
        "job.priority: a whole number from 0 to 100 is expected, not 101"},
       {job(R"("type":"noop","frames":"1","name":"a\u0007")"),

@@ -107,7 +107,7 @@ void every_command_survives_the_wire() {
   run.renderer = "blender";
   run.manifest = digest;
   run.frames = *FrameSet::parse("1-100x10,1-100");
-  run.options = {"scenes/shot 7.blend", "OPEN_EXR", true};
+  run.options = {"scenes/shot 7.blend", "OPEN_EXR", true, Device::gpu, 3600, 60};
   RunTask noop;
   noop.task = run.task;
   noop.attempt = 1;
@@ -250,6 +250,10 @@ void a_malformed_message_is_refused_by_the_name_of_its_field() {
        "command.options.scene_file: a path inside the manifest is expected, as in scenes/shot.blend"},
       {run(R"("task":"7-a-1","attempt":1,"renderer":"noop","frames":"1","options":{"format":"png;"})"),
        "command.options.format: a Blender image format is expected, as in PNG or OPEN_EXR"},
+      {run(R"("task":"7-a-1","attempt":1,"renderer":"noop","frames":"1","options":{"device":"tpu"})"),
+       "command.options.device: any, cpu or gpu is expected"},
+      {run(R"("task":"7-a-1","attempt":1,"renderer":"noop","frames":"1","options":{"max_run_s":2592001})"),
+       "command.options.max_run_s: a whole number from 0 to 2592000 is expected, not 2592001"},
       {run(R"("task":"7-a-1","attempt":1,"renderer":"blender","frames":"1","manifest":")" + digest + "\""),
        "command.options.scene_file: missing"},
       {problem(decode_job_status(R"({"name":"x","state":"done","priority":1,"tasks":{}})")),

@@ -73,6 +73,49 @@ void a_renderer_that_misbehaves_is_named() {
   }
 }
 
+void a_task_beyond_its_jobs_limits_is_stopped() {
+  // Talks on and on: it does not hang, it takes too long.
+  const char* const chatty =
+      R"(echo '{"event":"ready","version":"3.4.1"}' >&3; read line; while :; do echo Sample; sleep 0.1; done)";
+  const struct {
+    const char* script;
+    std::uint32_t max_run_s, stall_s;
+    const char* code;
+    const char* says;
+  } cases[] = {
+      {chatty, 1, 0, "timeout",
+       "longer than the 1 s that its job allows, and was stopped while opening plain.blend"},
+      {chatty, 2, 1, "timeout", "longer than the 2 s"},
+      {"exec sleep 1000", 0, 1, "renderer-hung", "no sign of life for 1 s while starting"},
+      {"exec sleep 1000", 100, 1, "renderer-hung", "no sign of life for 1 s"},
+  };
+  for (const auto& one : cases) {
+    Bench bench([&](Config& config) { config.blender = ground->program(one.script); });
+    auto task = Bench::task("plain");
+    task.options.max_run_s = one.max_run_s;
+    task.options.stall_s = one.stall_s;
+    const auto outcome = bench.render(task);
+    check_failed(outcome, one.code, payloads::FailureScope::attempt);
+    check_contains(outcome.report.failure.message, one.says);
+    check_equal(bench.runner->renderers().at(0), 0);
+  }
+}
+
+void a_job_that_asks_for_a_gpu_is_not_rendered_on_the_cpu() {
+  Bench bench;
+  auto gpu = Bench::task("plain");
+  gpu.options.device = payloads::Device::gpu;
+  const auto refused = bench.render(gpu);
+  if (refused.report.ok) return check(refused.report.warnings.empty());  // a machine with a GPU for Cycles
+  check_failed(refused, "no-gpu", payloads::FailureScope::attempt);
+  check_contains(refused.report.failure.message, "finds none on this box that Cycles can use");
+  check(refused.report.files.empty());
+  auto cpu = Bench::task("plain");
+  cpu.options.device = payloads::Device::cpu;
+  check_rendered(bench.render(cpu));
+  check_failed(bench.render(gpu), "no-gpu", payloads::FailureScope::attempt);
+}
+
 void a_box_without_blender_says_what_to_install() {
   Bench bench([](Config& config) { config.blender = "no-such-blender"; });
   const auto outcome = bench.render(Bench::task("plain"));
@@ -224,6 +267,9 @@ int main(int argc, char** argv) {
        {"a killed Blender is a failed attempt and the next task works",
         a_killed_blender_is_a_failed_attempt_and_the_next_task_works},
        {"a renderer that misbehaves is named", a_renderer_that_misbehaves_is_named},
+       {"a task beyond its job's limits is stopped", a_task_beyond_its_jobs_limits_is_stopped},
+       {"a job that asks for a GPU is not rendered on the CPU",
+        a_job_that_asks_for_a_gpu_is_not_rendered_on_the_cpu},
        {"a box without Blender says what to install", a_box_without_blender_says_what_to_install},
        {"a scratch that cannot be written is named", a_scratch_that_cannot_be_written_is_named},
        {"a full disk is named", a_full_disk_is_named},
