@@ -88,6 +88,14 @@ class RequestDesk {
   std::thread thread_;
 };
 
+// A database that cannot say so keeps both frames.
+files::Results::IsAnothers names_of(store::Store& store, const scheduler::AcceptFiles& accept) {
+  return [&store, &accept](const std::string& path) {
+    const auto is_anothers = store.is_of_another_task(accept.task, path);
+    return !is_anothers || *is_anothers;
+  };
+}
+
 // A farm under way when the last run ended: its attempts' files are brought to where the database says they
 // are. Returns those that the disk refuses for now.
 Result<std::vector<scheduler::AcceptFiles>> accept_again(store::Store& store, files::Results& results) {
@@ -95,7 +103,7 @@ Result<std::vector<scheduler::AcceptFiles>> accept_again(store::Store& store, fi
   if (!unmoved) return unmoved;
   std::vector<scheduler::AcceptFiles> refused;
   for (const auto& accept : *unmoved) {
-    if (auto moved = results.accept(accept); !moved) {
+    if (auto moved = results.accept(accept, names_of(store, accept)); !moved) {
       log::error("files", "while moving the frames of {}: {}", accept.task.str(), moved.error().message);
       refused.push_back(accept);
     }
@@ -270,7 +278,7 @@ Status run(const Config& config, const sigset_t& signals) {
 
   farm.set_ports({.persist = [&](const auto& effects) { return store->apply(effects); },
                   .accept_files = [&](const scheduler::AcceptFiles& accept) -> Status {
-                    const auto accepted = results.accept(accept);
+                    const auto accepted = results.accept(accept, names_of(*store, accept));
                     return accepted ? Status() : Status(fail(accepted.error()));
                   },
                   .drop_files =

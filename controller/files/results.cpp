@@ -94,10 +94,11 @@ struct Results::State {
   std::mutex mutex;  // of the two below
   std::vector<Accepted> unsettled;
   std::set<fs::path> unsynced;  // folders
+  using IsAnothers = Results::IsAnothers;
 
   // Moves one file; what it is called at last, below the output folder.
   Result<std::string> place(int incoming, const TaskId& task, std::uint32_t attempt,
-                            const payloads::ResultFile& file) const {
+                            const payloads::ResultFile& file, const IsAnothers& is_anothers) const {
     const auto output = layout.output(task.job);
     const auto place = find_place(output, file.path, true);
     if (!place) return fail(place.error());
@@ -122,6 +123,13 @@ struct Results::State {
     if (holds(open_regular(folder, place->name), file)) {  // the same picture: one is enough
       ::unlinkat(incoming, source.c_str(), 0);
       return file.path;
+    }
+    if (is_anothers && !is_anothers(file.path)) {  // its own, of before
+      if (::renameat(incoming, source.c_str(), folder, place->name.c_str()) == 0) return file.path;
+      return fail(runtime::os_error(errno, fmt::format("replacing frame {} ({})", file.frame, file.path)));
+    }
+    for (std::uint32_t earlier = 1; is_anothers && earlier < attempt; ++earlier) {
+      ::unlinkat(folder, suffixed(place->name, task, earlier).c_str(), 0);
     }
     // The other name is this attempt's own, so what has it is older than this.
     if (::renameat(incoming, source.c_str(), folder, other_name.c_str()) == 0) return other_path;
@@ -186,7 +194,7 @@ Result<OpenFile> Results::open_log(const TaskId& task, std::uint32_t attempt) co
   return fail(Code::not_found, fmt::format("task {} has no log of attempt {} (yet)", task.str(), attempt));
 }
 
-Result<Accepted> Results::accept(const scheduler::AcceptFiles& accept) {
+Result<Accepted> Results::accept(const scheduler::AcceptFiles& accept, const IsAnothers& is_anothers) {
   const auto folder = state_->layout.incoming(accept.task, accept.attempt);
   const runtime::Fd incoming(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   Accepted accepted{accept.task, accept.attempt, {}};
@@ -194,7 +202,8 @@ Result<Accepted> Results::accept(const scheduler::AcceptFiles& accept) {
   const auto output = state_->layout.output(accept.task.job);
   Status status;
   for (const auto& file : accept.files) {
-    const auto placed = state_->place(incoming.get(), accept.task, accept.attempt, file);
+    const auto placed = state_->place(incoming.get(), accept.task, accept.attempt, file,
+                                      accept.replaces ? is_anothers : IsAnothers());
     if (!placed) {
       if (status) status = fail(Error(placed.error()).with(fmt::format("task {}", accept.task.str())));
       continue;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -92,8 +93,11 @@ class Results {
   // Moves the files to the output; never over another task's frame: if that name is taken, the file gets its
   // attempt's suffix, and Accepted says so. Repeating it is fine: a file that lies there with the declared
   // digest is left (it is read, but only when it is not in incoming any more). Remembered for settle().
-  // Errors: not_found (the file is nowhere), full, io; the other files are moved all the same.
-  Result<Accepted> accept(const scheduler::AcceptFiles& accept);
+  // Where the task was done before, its older file of that name is replaced, and `is_anothers` says which
+  // names are other tasks'. Errors: not_found (the file is nowhere), full, io; the other files are moved all
+  // the same.
+  using IsAnothers = std::function<bool(const std::string& path)>;
+  Result<Accepted> accept(const scheduler::AcceptFiles& accept, const IsAnothers& is_anothers = {});
   // Syncs the folders that accept() changed since the last call and returns those attempts: now they may be
   // marked moved in the database. For a housekeeping thread, every few seconds. Errors: io; nothing is lost.
   Result<std::vector<Accepted>> settle();

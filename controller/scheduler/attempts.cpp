@@ -452,7 +452,10 @@ void Turn::accept(Job& job, std::uint32_t index, const FinishAttempt& event) {
   for (const auto& file : report.files) {
     effects_.emplace_back(SaveResult{{event.task, event.attempt, report.node, file, now_.unix_ms}});
   }
-  if (!report.files.empty()) effects_.emplace_back(AcceptFiles{event.task, event.attempt, report.files});
+  if (!report.files.empty()) {
+    effects_.emplace_back(
+        AcceptFiles{event.task, event.attempt, report.files, job.void_up_to.contains(index)});
+  }
   tell_task(job, index, to_string(TaskState::done), event.attempt, report.node);
   auto& told = std::get<TaskChanged>(effects_.back());
   told.event.seconds = report.seconds;

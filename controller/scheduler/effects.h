@@ -45,6 +45,7 @@ struct AcceptFiles {
   TaskId task;
   std::uint32_t attempt = 0;
   std::vector<payloads::ResultFile> files;
+  bool replaces = false;  // the task was done before: what has these names and is no other task's may go
 };
 // The attempt lost: its incoming folder may go.
 struct DropFiles {

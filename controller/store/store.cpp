@@ -99,22 +99,25 @@ constexpr std::string_view forget_unmoved_sql =
 constexpr std::string_view rename_result_sql =
     "UPDATE result SET path = ? WHERE job = (SELECT number FROM job WHERE id = ?) AND task = ? AND path = ?";
 
+constexpr std::string_view forget_results_sql =
+    "DELETE FROM result WHERE job = (SELECT number FROM job WHERE id = ?) AND task = ? AND attempt <= ?";
+
 struct Statements {
   Statement save_job, raise_job_number, save_task, save_attempt, save_result, save_node, erase_job,
-      note_unmoved, forget_unmoved, rename_result;
+      note_unmoved, forget_unmoved, rename_result, forget_results;
 
   static Result<Statements> prepare(Database& database) {
     std::vector<Statement> ready;
     for (const auto sql :
          {save_job_sql, raise_job_number_sql, save_task_sql, save_attempt_sql, save_result_sql, save_node_sql,
-          erase_job_sql, note_unmoved_sql, forget_unmoved_sql, rename_result_sql}) {
+          erase_job_sql, note_unmoved_sql, forget_unmoved_sql, rename_result_sql, forget_results_sql}) {
       auto statement = database.prepare(sql);
       if (!statement) return fail(std::move(statement.error()));
       ready.push_back(std::move(*statement));
     }
     return Statements{std::move(ready[0]), std::move(ready[1]), std::move(ready[2]), std::move(ready[3]),
                       std::move(ready[4]), std::move(ready[5]), std::move(ready[6]), std::move(ready[7]),
-                      std::move(ready[8]), std::move(ready[9])};
+                      std::move(ready[8]), std::move(ready[9]), std::move(ready[10])};
   }
 };
 
@@ -169,6 +172,11 @@ class Writer {
   Status operator()(const scheduler::SaveTask& save) {
     const auto& row = save.row;
     if (is_gone(row.id.job)) return {};
+    // Done again: its earlier frames count no more.
+    if (row.state == scheduler::TaskState::done && row.void_up_to > 0) {
+      const auto done = sql_.forget_results.run(row.id.job.str(), row.id.index, row.void_up_to);
+      if (!done) return named(done, row.id);
+    }
     return named(
         sql_.save_task.run(row.id.job.str(), row.id.index, word(row.state), row.attempt, row.failures,
                            row.node.str(), row.error_code, row.error_message, row.seconds, row.started_ms,
@@ -405,7 +413,8 @@ void Store::mark_moved(const TaskId& task, std::uint32_t attempt, const std::vec
 
 Result<std::vector<scheduler::AcceptFiles>> Store::unmoved() {
   auto statement = state_->database.prepare(fmt::format(
-      "SELECT {}, job.id FROM unmoved CROSS JOIN job ON job.number = unmoved.job CROSS JOIN result ON "
+      "SELECT {}, job.id, (SELECT void_up_to FROM task WHERE task.job = unmoved.job AND task.number = "
+      "unmoved.task) FROM unmoved CROSS JOIN job ON job.number = unmoved.job CROSS JOIN result ON "
       "result.job = unmoved.job AND result.task = unmoved.task AND result.attempt = unmoved.attempt "
       "ORDER BY unmoved.job, unmoved.task, unmoved.attempt, result.path",
       result_columns));
@@ -417,13 +426,30 @@ Result<std::vector<scheduler::AcceptFiles>> Store::unmoved() {
     const auto result = read_result(row, *job);
     if (!result) return fail(result.error());
     if (accepts.empty() || accepts.back().task != result->task || accepts.back().attempt != result->attempt) {
-      accepts.push_back({result->task, result->attempt, {}});
+      const bool replaces = row.integer(result_column_count + 1) > 0;
+      accepts.push_back({result->task, result->attempt, {}, replaces});
     }
     accepts.back().files.push_back(result->file);
     return {};
   });
   if (!status) return fail(status.error());
   return accepts;
+}
+
+Result<bool> Store::is_of_another_task(const TaskId& task, const std::string& path) {
+  auto statement = state_->database.prepare(
+      "SELECT count(*) FROM result WHERE job = (SELECT number FROM job WHERE id = ?) AND path = ? AND task "
+      "<> ?");
+  if (!statement) return fail(std::move(statement.error()));
+  bool is_anothers = false;
+  const auto on_row = [&](const Row& row) -> Status {
+    is_anothers = row.integer(0) > 0;
+    return {};
+  };
+  if (auto status = statement->each(on_row, task.job.str(), path, task.index); !status) {
+    return fail(std::move(status.error()));
+  }
+  return is_anothers;
 }
 
 }  // namespace kiln::store

@@ -54,6 +54,8 @@ class Store {
   // next batch, or at close; a crash before that only moves the files again. Renames change the result's
   // path.
   void mark_moved(const TaskId& task, std::uint32_t attempt, const std::vector<Rename>& renames = {});
+  // Whether a result of another task of the job has that path. O(results of the job).
+  Result<bool> is_of_another_task(const TaskId& task, const std::string& path);
   // Accepted attempts that were never marked moved, to be accepted again at start.
   Result<std::vector<scheduler::AcceptFiles>> unmoved();
 

@@ -143,6 +143,25 @@ void a_done_frame_of_another_task_is_never_overwritten() {
   check_equal(text_of(shelf.output() / "shot/frame~1-aaaaa-1-2.png"), "second");
 }
 
+void a_frame_rendered_again_replaces_its_own_only() {
+  Shelf shelf;
+  const auto old = described("a.png", "black"), again = described("a.png", "better");
+  deliver(shelf.results, task_0, 1, "a.png", "black");
+  check_ok(shelf.results.accept({task_0, 1, {old}}));
+  for (const bool is_anothers : {true, false}) {
+    const std::uint32_t attempt = is_anothers ? 2 : 3;
+    deliver(shelf.results, task_0, attempt, "a.png", "better");
+    const auto accepted = shelf.results.accept({task_0, attempt, {again}, true},
+                                               [&](const std::string&) { return is_anothers; });
+    check_ok(accepted);
+    check_equal(accepted->renames.size(), is_anothers ? 1U : 0U);
+    const auto size = fs::file_size(shelf.output() / "a.png");
+    check_equal(size, std::string(is_anothers ? "black" : "better").size());
+  }
+  // Said once more, as after a crash.
+  check_ok(shelf.results.accept({task_0, 3, {again}, true}, [](const std::string&) { return false; }));
+}
+
 void the_same_picture_of_two_tasks_is_kept_once() {
   Shelf shelf;
   const auto file = described("frame.png", "same");
@@ -291,6 +310,7 @@ int main() {
        {"accepting again finds the files in place", accepting_again_finds_the_files_in_place},
        {"a done frame of another task is never overwritten",
         a_done_frame_of_another_task_is_never_overwritten},
+       {"a frame rendered again replaces its own only", a_frame_rendered_again_replaces_its_own_only},
        {"the same picture of two tasks is kept once", the_same_picture_of_two_tasks_is_kept_once},
        {"identical frames of one task keep their names", identical_frames_of_one_task_keep_their_names},
        {"a file that is nowhere is named and the others are moved",

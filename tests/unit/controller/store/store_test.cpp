@@ -131,6 +131,36 @@ void every_row_comes_back_as_it_was() {
   check_equal(rows->last_job_number, 7U);
 }
 
+void a_task_done_again_leaves_its_newer_results_only() {
+  const Scratch scratch;
+  auto store = open(scratch / "kiln.db");
+  const auto job = test::some_job(1, 8);
+  check_ok(store.apply({SaveJob{job}}));
+  check_ok(store.apply(test::finish_task(1, 2)));
+  check_ok(store.apply(test::finish_task(1, 3)));
+  auto task = test::some_task(1, 2, TaskState::queued);
+  task.void_up_to = 1;
+  check_ok(store.apply({SaveTask{task}}));  // asked for again: what it has stays until then
+  const auto reader = Reader::open(scratch / "kiln.db");
+  check_ok(reader);
+  check_equal(reader->results({})->size(), 2U);
+  task.state = TaskState::done;
+  task.attempt = 2;
+  auto result = test::some_result(1, 2, "other.png");
+  result.attempt = 2;
+  check_ok(
+      store.apply({SaveTask{task}, SaveResult{result}, AcceptFiles{result.task, 2, {result.file}, true}}));
+  const auto results = reader->results({.job = job.id});
+  check_ok(results);
+  check_equal(results->size(), 2U);
+  check_equal(results->at(0).file.path, "other.png");
+  check(!*store.is_of_another_task(result.task, "other.png"));
+  check(*store.is_of_another_task(result.task, "frame_3.png"));
+  const auto unmoved = store.unmoved();
+  check_ok(unmoved);
+  for (const auto& accept : *unmoved) check_equal(accept.replaces, accept.attempt == 2);
+}
+
 void every_state_has_its_word() {
   const Scratch scratch;
   const auto path = scratch / "kiln.db";
@@ -411,6 +441,7 @@ int main() {
   return test::run(
       "store",
       {{"every row comes back as it was", every_row_comes_back_as_it_was},
+       {"a task done again leaves its newer results only", a_task_done_again_leaves_its_newer_results_only},
        {"every state has its word", every_state_has_its_word},
        {"applying a batch twice changes nothing", applying_a_batch_twice_changes_nothing},
        {"a batch ends with each row's last content", a_batch_ends_with_each_rows_last_content},
