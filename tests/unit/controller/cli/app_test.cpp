@@ -107,6 +107,11 @@ void wrong_input_is_2_and_one_line() {
       {"submit", "s.blend", "--priority", "101"},
       {"submit", "s.blend", "--chunk", "0"},
       {"submit", "s.blend", "--format", "FFMPEG"},
+      {"submit", "s.blend", "--device", "tpu"},
+      {"submit", "s.blend", "--retries", "100"},
+      {"submit", "s.blend", "--fail-pct", "0"},
+      {"submit", "s.blend", "--max-run", "0"},
+      {"accept"},
       {"priority", "7", "-1"},
       {"film", "7", "film.avi"},
       {"logs", "7", "--frame", "1", "--task", "2"},
@@ -240,6 +245,69 @@ void a_table_of_jobs_tells_the_state() {
   check_equal(controller.requests().front().path, "/api/v1/jobs?state=running&limit=5");
 }
 
+void frames_held_for_a_look_are_shown_and_judged() {
+  auto done = job("done", 4);
+  done.set("held", 2);
+  Json tasks{Json::Array()};
+  for (const int index : {1, 3}) {
+    tasks.push(Json::object({{"id", "7-abcde-" + std::to_string(index)},
+                             {"index", index},
+                             {"frames", std::to_string(index + 1)},
+                             {"node", "box-1"},
+                             {"held", "all black, while the frames beside it are not"}}));
+  }
+  FakeController controller([&](const FakeRequest& request) {
+    if (request.path.find("/tasks?state=held") != std::string::npos)
+      return FakeReply{200, Json::object({{"tasks", tasks}}).dump(), ""};
+    if (request.path.starts_with("/api/v1/tasks/"))
+      return FakeReply{200, R"({"id":"7-abcde-1","frames":"2","state":"done"})", ""};
+    return FakeReply{200, done.dump(), ""};
+  });
+  const auto shown = kiln_runs({"--server", controller.url(), "job", "7"});
+  check_equal(shown.code, 0);
+  check_contains(shown.out, "2 tasks, for a look");
+  check_contains(shown.out, "held frames 4, on box-1, task 7-abcde-3: all black");
+  check_contains(shown.out, "`kiln accept 7` takes them as they are");
+  const struct {
+    std::vector<std::string> args;
+    std::vector<std::string> posts;
+  } cases[] = {{{"accept", "7"}, {"/api/v1/tasks/7-abcde-1/accept", "/api/v1/tasks/7-abcde-3/accept"}},
+               {{"requeue", "7-abcde-3"}, {"/api/v1/tasks/7-abcde-3/requeue"}}};
+  for (const auto& one : cases) {
+    const auto before = controller.requests().size();
+    auto args = one.args;
+    args.insert(args.end(), {"--server", controller.url()});
+    check_equal(kiln_runs(args).code, 0);
+    std::vector<std::string> posts;
+    const auto requests = controller.requests();
+    for (std::size_t i = before; i < requests.size(); ++i) {
+      if (requests[i].method == "POST") posts.push_back(requests[i].path);
+    }
+    check(posts == one.posts);
+  }
+  tasks = Json(Json::Array());
+  const auto none = kiln_runs({"--server", controller.url(), "accept", "7"});
+  check_equal(none.code, 5);
+  check_contains(none.err, "holds no frame for a look");
+}
+
+void a_quarantine_is_told_and_ended() {
+  const auto node = Json::object(
+      {{"id", "box-1"},
+       {"presence", "online"},
+       {"quarantine", Json::object({{"reason", "tasks of 3 jobs failed here"}, {"until_ms", 0}})}});
+  FakeController controller([&](const FakeRequest& request) {
+    return request.method == "POST" ? FakeReply{200, node.dump(), ""}
+                                    : FakeReply{200, Json::object({{"nodes", Json::Array{node}}}).dump(), ""};
+  });
+  const auto shown = kiln_runs({"--server", controller.url(), "nodes"});
+  check_equal(shown.code, 0);
+  check_contains(shown.out, "quarantined");
+  check_contains(shown.out, "tasks of 3 jobs failed here; `kiln forgive box-1` ends that");
+  check_equal(kiln_runs({"--server", controller.url(), "forgive", "box-1"}).code, 0);
+  check_equal(controller.requests().back().path, "/api/v1/nodes/box-1/forgive");
+}
+
 // ---- files
 // ------------------------------------------------------------------------------------------------------
 
@@ -308,7 +376,7 @@ void a_submission_goes_once_and_carries_a_key() {
     return FakeReply{201, job("queued").dump(), ""};
   });
   const auto ran = kiln_runs({"--server", controller.url(), "submit", "--noop", "4", "--name", "plumbing",
-                              "--priority", "80", "--paused"});
+                              "--priority", "80", "--paused", "--retries", "0", "--fail-pct", "10"});
   check_equal(ran.code, 0);
   check_contains(ran.out, "kiln resume 7");
   const auto requests = controller.requests();
@@ -319,6 +387,7 @@ void a_submission_goes_once_and_carries_a_key() {
   check_ok(body);
   check_equal(body->type, "noop");
   check_equal(body->frames, "1-4");
+  check(body->retries == 0U && body->fail_pct == 10U);
   check_equal(body->name, "plumbing");
   check_equal(body->priority, 80);
   check(body->paused);
@@ -405,6 +474,8 @@ int main() {
        {"a broken event stream is taken up where it broke", a_broken_event_stream_is_taken_up_where_it_broke},
        {"Ctrl-C is 130 and says that the job goes on", ctrl_c_is_130_and_says_that_the_job_goes_on},
        {"--json is one document", json_is_one_document},
+       {"frames held for a look are shown and judged", frames_held_for_a_look_are_shown_and_judged},
+       {"a quarantine is told and ended", a_quarantine_is_told_and_ended},
        {"a table of jobs tells the state", a_table_of_jobs_tells_the_state},
        {"a download resumes, checks and keeps what is here",
         a_download_resumes_checks_and_keeps_what_is_here},
