@@ -128,7 +128,9 @@ struct Results::State {
       if (::renameat(incoming, source.c_str(), folder, place->name.c_str()) == 0) return file.path;
       return fail(runtime::os_error(errno, fmt::format("replacing frame {} ({})", file.frame, file.path)));
     }
-    for (std::uint32_t earlier = 1; is_anothers && earlier < attempt; ++earlier) {
+    constexpr std::uint32_t most_earlier = 16;  // after a restore attempts count from far above
+    for (std::uint32_t earlier = attempt > most_earlier ? attempt - most_earlier : 1;
+         is_anothers && earlier < attempt; ++earlier) {
       ::unlinkat(folder, suffixed(place->name, task, earlier).c_str(), 0);
     }
     // The other name is this attempt's own, so what has it is older than this.
