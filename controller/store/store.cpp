@@ -374,7 +374,7 @@ Result<scheduler::FarmRows> Store::load() {
     status = load_into(
         rows.tasks,
         fmt::format("SELECT {}, job.id FROM job CROSS JOIN task ON task.job = job.number WHERE job.state "
-                    "IN ('active', 'paused') OR job.held > 0 ORDER BY job.number, task.number",
+                    "IN ('active', 'paused', 'failed') OR job.held > 0 ORDER BY job.number, task.number",
                     task_columns),
         [&](const Row& row) { return of_job(row, task_column_count, read_task); });
   }

@@ -232,6 +232,9 @@ void a_batch_ends_with_each_rows_last_content() {
   check_ok(rows);
   check(rows->jobs == std::vector{job});
   check(rows->tasks.empty());  // of a job that is done
+  job.state = JobState::failed;
+  check_ok(store.apply({SaveJob{job}}));
+  check_equal(store.load()->tasks.size(), 10U);  // of one that can be retried
   const auto reader = Reader::open(path);
   const auto tasks = reader->tasks(job, {});
   check_ok(tasks);
