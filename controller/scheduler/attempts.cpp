@@ -38,8 +38,8 @@ struct Consequence {
 // clang-format off
 constexpr std::array consequences = {
     //          on                  attempt                   task                  burns                   shuns  adopt  cancel drops
-    Consequence{Ending::failed,     AttemptState::failed,     TaskState::queued,    Burns::whole,           true,  false, false, true},
-    Consequence{Ending::overdue,    AttemptState::failed,     TaskState::queued,    Burns::whole,           true,  false, true,  true},
+    Consequence{Ending::failed,     AttemptState::failed,     TaskState::queued,    Burns::whole,           true,  false, false, false},
+    Consequence{Ending::overdue,    AttemptState::failed,     TaskState::queued,    Burns::whole,           true,  false, true,  false},
     Consequence{Ending::refused,    AttemptState::failed,     TaskState::queued,    Burns::nothing,         true,  false, false, false},
     Consequence{Ending::untaken,    AttemptState::lost,       TaskState::queued,    Burns::half,            true,  true,  true,  false},
     Consequence{Ending::lost,       AttemptState::lost,       TaskState::queued,    Burns::half_if_started, false, true,  false, false},
@@ -231,7 +231,10 @@ void Turn::end(const LeaseKey& key, Ending ending, TaskError error, bool for_goo
   attempt.assigned_ms = lease.assigned_ms;
   attempt.started_ms = lease.started_ms;
   attempt.finished_ms = now_.unix_ms;
-  if (row.drops) effects_.emplace_back(DropFiles{attempt.task, attempt.attempt});
+  // A failed job still takes a late frame, so what was uploaded of it stays.
+  if (row.drops && job.row.state == JobState::cancelled) {
+    effects_.emplace_back(DropFiles{attempt.task, attempt.attempt});
+  }
   // What is delivering needs no telling: its commit is answered.
   if (row.cancels && lease.phase != payloads::TaskPhase::delivering) {
     send_cancel(node, attempt.task, attempt.attempt);

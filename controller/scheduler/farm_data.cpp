@@ -423,6 +423,7 @@ void FarmState::Data::load(const FarmRows& rows, Instant now) {
   for (const auto& row : rows.nodes) {
     auto& node = add_node(row.id, now);
     node.row = row;
+    node.presence_is_old = row.presence != NodePresence::unknown;
     node.row.presence = NodePresence::unknown;
     if (!row.quarantine.empty()) {
       // Never longer than a whole one, whatever the clock did meanwhile.

@@ -141,10 +141,14 @@ struct Node {
   bool has_reported = false;             // its inventory came since it is present: what it holds is known
   std::int64_t rests_until_mono_ms = 0;  // it refused a command as `unavailable`: nothing new before; 0: no
   std::uint64_t next_seq = 0;            // inventories of this sid below it are old
+  std::uint32_t old_count = 0;           // …of which so many came in a row, in order
+  std::uint64_t old_seq = 0;             // the last of them
+  std::int64_t old_since_mono_ms = 0;    // the first of them
   std::int64_t heard_mono_ms = 0;        // the last live message
   std::int64_t away_mono_ms = 0;         // since when it is neither online nor draining
   std::int64_t saved_mono_ms = 0;
   bool stats_dirty = false;       // the counters moved since the last save
+  bool presence_is_old = false;   // after a restart: its row still says what was true before
   std::uint64_t foreign_sid = 0;  // an older sid that goes on speaking (rule 14)
   std::uint32_t foreign_count = 0;
   std::set<LeaseKey> held;
@@ -336,6 +340,7 @@ class Turn {
   Node* node_for(const NodeId& id);
   bool is_current(Node& node, std::uint64_t sid, bool retained, bool is_heartbeat);
   void hear(Node& node);
+  [[nodiscard]] bool has_begun_anew(Node& node, std::uint64_t seq) const;
   void set_presence(Node& node, NodePresence presence);
   void recall_waiting(Node& node);
   void compare_inventory(Node& node, const payloads::NodeTasks& tasks);

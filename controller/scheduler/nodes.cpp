@@ -9,6 +9,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "scheduler/farm_data.h"
 
@@ -40,6 +41,7 @@ bool Turn::is_current(Node& node, std::uint64_t sid, bool retained, bool is_hear
   if (sid > node.row.sid) {
     node.row.sid = sid;
     node.next_seq = 0;
+    node.old_count = 0;
     node.foreign_count = 0;
     node.rests_until_mono_ms = 0;
     node.says_draining = false;
@@ -152,12 +154,26 @@ void Turn::on(const NodeTasksSeen& event) {
   if (node == nullptr || !is_current(*node, event.tasks.sid, event.retained, true)) return;
   if (event.retained) return;  // what it held once, rule 6
   hear(*node);
-  if (event.tasks.seq < node->next_seq) return;  // rule 5
+  if (event.tasks.seq < node->next_seq && !has_begun_anew(*node, event.tasks.seq)) return;  // rule 5
+  node->old_count = 0;
   node->next_seq = event.tasks.seq + 1;
   data_.set_warm(*node, event.tasks.warm);
   compare_inventory(*node, event.tasks);
   node->has_reported = true;
   data_.replace(*node);
+}
+
+// A box that lost its state file may come back with a sid that it had before, and counts its seq from 1
+// again. An old copy or two are stragglers; heartbeat after heartbeat with nothing newer between them is a
+// new life.
+bool Turn::has_begun_anew(Node& node, std::uint64_t seq) const {
+  if (node.old_count == 0 || seq <= node.old_seq) {
+    node.old_count = 0;
+    node.old_since_mono_ms = now_.mono_ms;
+  }
+  node.old_seq = seq;
+  return ++node.old_count >= foreign_limit &&
+         now_.mono_ms - node.old_since_mono_ms >= (foreign_limit - 1) * data_.policy.heartbeat_ms;
 }
 
 // Rule 8, at every heartbeat.
@@ -262,6 +278,8 @@ void Turn::on(const BrokerConnected& /*event*/) {
   effects_.emplace_back(SendRebirth{});
   for (auto& node : data_.nodes) {
     if (node.is_present()) set_presence(node, NodePresence::unknown);
+    // Who died with the broker while we were away is never heard of again: his row must not say "online".
+    if (std::exchange(node.presence_is_old, false)) touch(node);
     node.away_mono_ms = now_.mono_ms;  // everybody gets the grace period to come back
     data_.replace(node);
   }

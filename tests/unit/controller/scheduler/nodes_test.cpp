@@ -98,6 +98,36 @@ void an_older_inventory_is_ignored() {
   check_equal(farm.shown(task(job, 0)), "assigned/2 on a");  // it dropped it: lost, and handed out again
 }
 
+void a_box_that_lost_its_state_is_believed_after_three_heartbeats() {
+  Farm farm;
+  farm.join("a");
+  const auto job = farm.submit("1");
+  farm.take("a");
+  for (int i = 0; i < 10; ++i) farm.beat("a");
+  auto& box = farm.boxes.at("a");
+  box.held.clear();
+  const auto before = box.seq;
+  // A burst of stragglers is not a new life, nor are copies of one message.
+  for (std::uint64_t seq = 1; seq <= 4; ++seq) {
+    box.seq = seq;
+    farm.beat("a");
+  }
+  farm.now = farm.now.after_ms(20'000);
+  box.seq = 4;
+  farm.beat("a");
+  check_equal(farm.shown(task(job, 0)), "running/1 on a");
+  // The same sid again, counting from 1.
+  box.seq = 0;
+  for (int i = 0; i < 2; ++i) {
+    farm.beat("a");
+    check_equal(farm.shown(task(job, 0)), "running/1 on a");
+    farm.now = farm.now.after_ms(farm.policy.heartbeat_ms);
+  }
+  farm.beat("a");
+  check(box.seq < before);
+  check_equal(farm.shown(task(job, 0)), "assigned/2 on a");
+}
+
 void a_restarted_node_loses_at_once_what_it_no_longer_has() {
   Farm farm;
   farm.join("a", 2);
@@ -160,6 +190,26 @@ void a_restart_of_the_controller_kills_no_running_frame() {
   check_equal(farm.finish(task(job, 1), 1, "a"), "accepted");
   check_equal(farm.effects<SaveAttempt>().at(0).row.assigned_ms, 42);
   check_equal(farm.runs(), "a<-3/1");
+}
+
+void after_a_restart_no_row_says_that_a_node_is_here() {
+  FarmRows rows;
+  NodeRow row;
+  row.id = node_id("a");
+  row.presence = NodePresence::online;
+  rows.nodes.push_back(row);
+  const Instant now{5'000, 1'800'000'000'000};
+  FarmState state(Policy{}, rows, now);
+  for (const std::size_t saved : {1U, 0U}) {
+    std::size_t count = 0;
+    for (const auto& effect : step(state, now, BrokerConnected{})) {
+      const auto* save = std::get_if<SaveNode>(&effect);
+      if (save == nullptr) continue;
+      check(save->row.presence == NodePresence::unknown);
+      ++count;
+    }
+    check_equal(count, saved);
+  }
 }
 
 void after_a_restart_a_silent_node_gets_its_grace_and_no_more() {
@@ -337,28 +387,32 @@ void a_strangers_task_is_stopped() {
 }  // namespace
 
 int main() {
-  return run("nodes",
-             {{"only a live message makes a node online", only_a_live_message_makes_a_node_online},
-              {"silence makes a node unknown, and grace loses its tasks",
-               silence_makes_a_node_unknown_and_grace_loses_its_tasks},
-              {"a last will is believed, live or retained", a_last_will_is_believed_live_or_retained},
-              {"an older session is ignored, and two boxes are noticed",
-               an_older_session_is_ignored_and_two_boxes_are_noticed},
-              {"an older inventory is ignored", an_older_inventory_is_ignored},
-              {"a restarted node loses at once what it no longer has",
-               a_restarted_node_loses_at_once_what_it_no_longer_has},
-              {"a restart of the controller kills no running frame",
-               a_restart_of_the_controller_kills_no_running_frame},
-              {"after a restart a silent node gets its grace and no more",
-               after_a_restart_a_silent_node_gets_its_grace_and_no_more},
-              {"a failed job can be retried after a restart", a_failed_job_can_be_retried_after_a_restart},
-              {"a broker's outage loses nothing", a_brokers_outage_loses_nothing},
-              {"a drained node gets nothing and gives back what waits",
-               a_drained_node_gets_nothing_and_gives_back_what_waits},
-              {"a node that drains by itself gets nothing", a_node_that_drains_by_itself_gets_nothing},
-              {"a heartbeat is not written down", a_heartbeat_is_not_written_down},
-              {"an unchanged info is not written down", an_unchanged_info_is_not_written_down},
-              {"nothing is handed out before a node said what it holds",
-               nothing_is_handed_out_before_a_node_said_what_it_holds},
-              {"a stranger's task is stopped", a_strangers_task_is_stopped}});
+  return run(
+      "nodes",
+      {{"only a live message makes a node online", only_a_live_message_makes_a_node_online},
+       {"silence makes a node unknown, and grace loses its tasks",
+        silence_makes_a_node_unknown_and_grace_loses_its_tasks},
+       {"a last will is believed, live or retained", a_last_will_is_believed_live_or_retained},
+       {"an older session is ignored, and two boxes are noticed",
+        an_older_session_is_ignored_and_two_boxes_are_noticed},
+       {"an older inventory is ignored", an_older_inventory_is_ignored},
+       {"a box that lost its state is believed after three heartbeats",
+        a_box_that_lost_its_state_is_believed_after_three_heartbeats},
+       {"a restarted node loses at once what it no longer has",
+        a_restarted_node_loses_at_once_what_it_no_longer_has},
+       {"a restart of the controller kills no running frame",
+        a_restart_of_the_controller_kills_no_running_frame},
+       {"after a restart no row says that a node is here", after_a_restart_no_row_says_that_a_node_is_here},
+       {"after a restart a silent node gets its grace and no more",
+        after_a_restart_a_silent_node_gets_its_grace_and_no_more},
+       {"a failed job can be retried after a restart", a_failed_job_can_be_retried_after_a_restart},
+       {"a broker's outage loses nothing", a_brokers_outage_loses_nothing},
+       {"a drained node gets nothing and gives back what waits",
+        a_drained_node_gets_nothing_and_gives_back_what_waits},
+       {"a node that drains by itself gets nothing", a_node_that_drains_by_itself_gets_nothing},
+       {"a heartbeat is not written down", a_heartbeat_is_not_written_down},
+       {"an unchanged info is not written down", an_unchanged_info_is_not_written_down},
+       {"nothing is handed out before a node said what it holds",
+        nothing_is_handed_out_before_a_node_said_what_it_holds},
+       {"a stranger's task is stopped", a_strangers_task_is_stopped}});
 }
