@@ -28,7 +28,7 @@ Overloaded(Handlers...) -> Overloaded<Handlers...>;
 
 Link::Link(LinkConfig config, LinkHandlers handlers)
     : handlers_(std::move(handlers)),
-      outbound_(config.epoch, config.version, config.url,
+      outbound_(config.epoch, config.farm_id, config.version, config.url,
                 [this](const Outbound::Message& m) { publish(m); }) {
   runtime::MqttConfig mqtt;
   mqtt.host = config.host;

@@ -21,7 +21,7 @@ namespace kiln::fleet {
 struct LinkConfig {
   std::string host = "127.0.0.1";
   std::uint16_t port = 8783;
-  std::string farm_id;  // makes the client id: one controller a farm
+  std::string farm_id;  // makes the client id: one controller a farm; told in controller/status
   std::string username;
   std::string password;
   std::uint64_t epoch = 0;  // raised and stored before this object is made

@@ -16,8 +16,13 @@ constexpr std::int64_t overwrite_status_after_ms = 60'000;  // protocol.md, rule
 
 }  // namespace
 
-Outbound::Outbound(std::uint64_t epoch, std::string version, std::string url, Publish publish)
-    : epoch_(epoch), version_(std::move(version)), url_(std::move(url)), publish_(std::move(publish)) {}
+Outbound::Outbound(std::uint64_t epoch, std::string farm, std::string version, std::string url,
+                   Publish publish)
+    : epoch_(epoch),
+      farm_(std::move(farm)),
+      version_(std::move(version)),
+      url_(std::move(url)),
+      publish_(std::move(publish)) {}
 
 Outbound::Message Outbound::status(bool online) const {
   payloads::ControllerStatus status;
@@ -25,6 +30,7 @@ Outbound::Message Outbound::status(bool online) const {
   status.epoch = epoch_;
   status.version = version_;
   status.url = url_;
+  status.farm = farm_;
   return {topics::controller_status(), encode(status), 1, true};
 }
 

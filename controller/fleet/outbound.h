@@ -26,8 +26,8 @@ class Outbound {
   };
   using Publish = std::function<void(Message)>;
 
-  // epoch goes into every command; url and version into controller/status.
-  Outbound(std::uint64_t epoch, std::string version, std::string url, Publish publish);
+  // epoch goes into every command; farm, url and version into controller/status.
+  Outbound(std::uint64_t epoch, std::string farm, std::string version, std::string url, Publish publish);
 
   // The effects that concern MQTT: SendCommand, SendRebirth, JobChanged, JobErased, TaskChanged, NodeChanged.
   void carry_out(const scheduler::Effect& effect, Instant now);
@@ -52,6 +52,7 @@ class Outbound {
   void node_changed(const scheduler::NodeRow& row, Instant now);
 
   std::uint64_t epoch_;
+  std::string farm_;
   std::string version_;
   std::string url_;
   Publish publish_;

@@ -66,6 +66,7 @@ std::string encode(const ControllerStatus& status) {
   Json json = Json::object({{"state", status.online ? "online" : "offline"}, {"epoch", status.epoch}});
   set_some(json, "version", name_text(status.version));
   set_some(json, "url", status.url);
+  set_some(json, "farm", status.farm);
   return json.dump();
 }
 
@@ -76,6 +77,7 @@ Result<ControllerStatus> decode_controller_status(std::string_view text) {
     in.required("epoch", out.epoch);
     read_name(in, "version", out.version);
     in.optional("url", out.url);
+    in.optional("farm", out.farm, max_name_bytes);
     out.online = state == "online";
     if (!out.online && state != "offline") in.reject("state", "online or offline is expected");
   });

@@ -352,6 +352,7 @@ struct Agent::Parts {
       connected_ = false;
       if (!away_since_ms_) away_since_ms_ = now_.mono_ms;
     } else if (const auto* seen = std::get_if<planner::ControllerSeen>(&item.fact)) {
+      if (seen->status.online && !seen->status.farm.empty()) meet(seen->status.farm);
       tell_controller(seen->status);
     }
     step(item.fact);
@@ -360,15 +361,19 @@ struct Agent::Parts {
   void on(const FarmFound& item) {
     const auto& farm = item.farm;
     if (!connected_) away_since_ms_ = now_.mono_ms;
-    if (farm.id != state_.farm()) {
-      if (!state_.farm().empty()) log::warn("agent", "the controller's farm is another one now: {}", farm.id);
-      if (auto stored = state_.set_farm(farm.id); !stored) log::error("agent", "{}", stored.error().message);
-      step(planner::FarmChanged{});
-    }
-    delivery_.set_farm(farm.id);
+    meet(farm.id);
     if (broker_ == farm.broker && (uplink_ || return_at_ms_)) return;  // nothing new: it is tried on and on
     log::info("agent", "controller {} runs farm {}, version {}", config_.controller, farm.id, farm.version);
     connect(farm.broker);
+  }
+
+  // Epochs count within a farm: another one's first is as good as any.
+  void meet(const std::string& farm) {
+    delivery_.set_farm(farm);
+    if (farm == state_.farm()) return;
+    if (!state_.farm().empty()) log::warn("agent", "the controller's farm is another one now: {}", farm);
+    if (auto stored = state_.set_farm(farm); !stored) log::error("agent", "{}", stored.error().message);
+    step(planner::FarmChanged{});
   }
 
   void on(const TelemetryTaken& item) {

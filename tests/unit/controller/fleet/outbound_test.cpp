@@ -17,7 +17,7 @@ namespace {
 
 struct Wire {
   std::vector<Outbound::Message> sent;
-  Outbound out{24, "0.1.0", "http://127.0.0.1:8780",
+  Outbound out{24, "5c1d0a9be2f47a33", "0.1.0", "http://127.0.0.1:8780",
                [this](Outbound::Message m) { sent.push_back(std::move(m)); }};
 
   std::size_t count(const std::string& topic) const {
@@ -65,6 +65,16 @@ void a_command_carries_this_controllers_epoch() {
   const auto command = payloads::decode_command(message.payload);
   check_ok(command);
   check_equal(command->epoch, 24U);
+}
+
+void a_node_can_tell_whose_controller_speaks() {
+  Wire wire;
+  for (const bool online : {true, false}) {
+    const auto status = payloads::decode_controller_status(wire.out.status(online).payload);
+    check_ok(status);
+    check_equal(status->farm, "5c1d0a9be2f47a33");
+    check_equal(status->online, online);
+  }
 }
 
 void a_jobs_status_goes_out_at_most_once_a_second_and_the_last_one_is_not_lost() {
@@ -147,6 +157,7 @@ int main() {
   return kiln::test::run(
       "outbound",
       {{"a command carries this controller's epoch", a_command_carries_this_controllers_epoch},
+       {"a node can tell whose controller speaks", a_node_can_tell_whose_controller_speaks},
        {"a job's status goes out at most once a second and the last one is not lost",
         a_jobs_status_goes_out_at_most_once_a_second_and_the_last_one_is_not_lost},
        {"an erased job leaves no retained topic", an_erased_job_leaves_no_retained_topic},
