@@ -1,0 +1,759 @@
+#include "checkers.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "node.h"
+#include "scheduler/farm_data.h"
+
+namespace kiln::sim {
+
+using namespace scheduler;
+
+namespace {
+
+// Connected for this long, a box has been heard and has heard: three heartbeats, as rule 6 has it, and what a
+// slow network and a slow commit add.
+constexpr std::int64_t well_after_ms = 30'000;
+
+bool is_out(TaskState state) {
+  return state == TaskState::assigned || state == TaskState::running;
+}
+
+std::string name(const TaskId& task, std::uint32_t attempt) {
+  return fmt::format("task {} attempt {}", task.str(), attempt);
+}
+
+}  // namespace
+
+Violation Checkers::violation(const std::string& sentence, const Node* node, const TaskId& task) const {
+  return Violation(sentence, node == nullptr ? nobody : node->box(), task);
+}
+
+Checkers::Box& Checkers::box(const Node& node) {
+  return ghosts_[node.box()];
+}
+
+// ---- who is connected to whom -----------------------------------------------------------------------------
+
+void Checkers::refresh_lines() {
+  const auto now_ms = world_.now_ms();
+  const bool is_up = controller_online_ && controller_->is_up() && !controller_->has_disk_trouble();
+  controller_line_.set(is_up, now_ms);
+  for (const auto* node : boxes_) box_line(*node);
+}
+
+void Checkers::controller_line(bool is_up) {
+  controller_online_ = is_up;
+  if (is_up) connected_ms_ = world_.now_ms();
+  refresh_lines();
+}
+
+void Checkers::controller_gone() {
+  controller_online_ = false;
+  refresh_lines();
+}
+
+void Checkers::box_line(const Node& node) {
+  auto& ghost = box(node);
+  const auto now_ms = world_.now_ms();
+  if (is_well(ghost)) ghost.well_until_ms = now_ms;
+  const bool is_online = node.is_up() && node.is_online();
+  ghost.online.set(is_online && controller_line_.ms >= 0, now_ms);
+  ghost.offline.set(!is_online, now_ms);
+}
+
+bool Checkers::is_well(const Box& box) const {
+  return box.online.lasts_ms(world_.now_ms()) >= well_after_ms;
+}
+
+bool Checkers::had_double(int identity) const {
+  constexpr std::int64_t aftermath_ms = 180'000;
+  const auto found = doubles_.find(identity);
+  if (found == doubles_.end()) return false;
+  return found->second.is_there || world_.now_ms() - found->second.gone_ms < aftermath_ms;
+}
+
+const Node* Checkers::holder(const NodeId& id) const {
+  const auto found = holders_.find(id);
+  return found == holders_.end() ? nullptr : found->second;
+}
+
+void Checkers::watch(Node& box) {
+  boxes_.push_back(&box);
+  holders_.emplace(box.id(), &box);
+}
+
+// ---- the controller ---------------------------------------------------------------------------------------
+
+void Checkers::epoch_raised(const std::string& farm, std::uint64_t epoch) {
+  auto& last = epochs_[farm];
+  if (epoch <= last)
+    throw Violation(fmt::format("rule 2: the controller starts with epoch {}, which it had before", epoch));
+  last = epoch;
+}
+
+void Checkers::controller_started(const FarmState& state, FarmData& data) {
+  audit_farm(state, data.database);
+  // Every frame that is done is in its place, or on the list of what is still to be moved.
+  for (const auto& accept : data.database.unmoved()) {
+    for (const auto& file : accept.files) {
+      if (data.files.output(accept.task.job, file.path) == file.digest) continue;
+      throw violation(fmt::format("rule 13: after a start {} of {} is not in the output", file.path,
+                                  name(accept.task, accept.attempt)),
+                      nullptr, accept.task);
+    }
+  }
+}
+
+void Checkers::stepped(const FarmState& state, const Policy& policy, const Event& event,
+                       const std::vector<Effect>& effects) {
+  if (const auto* retry = std::get_if<RetryJob>(&event)) {
+    // What had ended starts anew; what is queued, with failures, does not.
+    ruined_.erase(retry->job);
+    for (const auto& effect : effects) {
+      if (const auto* task = std::get_if<SaveTask>(&effect)) tries_.erase(task->row.id);
+    }
+  }
+  if (const auto* commit = std::get_if<FinishAttempt>(&event)) {
+    if (!commit->report.ok && commit->report.failure.scope == payloads::FailureScope::job)
+      ruined_.insert(commit->task.job);
+  }
+  for (const auto& effect : effects) {
+    if (const auto* save = std::get_if<SaveAttempt>(&effect)) {
+      const auto& row = save->row;
+      if (row.state == AttemptState::lost) {
+        tries_[row.task].lost.insert(row.attempt);
+        check_lost(policy, row);
+      }
+      if (row.state == AttemptState::failed) tries_[row.task].failed.insert(row.attempt);
+    }
+  }
+  for (const auto& effect : effects) {
+    if (const auto* task = std::get_if<SaveTask>(&effect)) {
+      check_task(state, task->row.id);
+      if (task->row.state != TaskState::failed || ruined_.contains(task->row.id.job)) continue;
+      const auto& tries = tries_[task->row.id];
+      if (2 * tries.failed.size() + tries.lost.size() < 2ULL * policy.max_failures) {
+        throw violation(
+            fmt::format("task {} fails for good after {} failures and {} losses; it has {} tries",
+                        task->row.id.str(), tries.failed.size(), tries.lost.size(), policy.max_failures),
+            nullptr, task->row.id);
+      }
+    } else if (const auto* send = std::get_if<SendCommand>(&effect)) {
+      if (const auto* run = std::get_if<payloads::RunTask>(&send->command.op)) {
+        const auto is_new = std::find_if(effects.begin(), effects.end(), [&](const Effect& other) {
+          const auto* save = std::get_if<SaveAttempt>(&other);
+          return save != nullptr && save->row.task == run->task && save->row.attempt == run->attempt &&
+                 save->row.state == AttemptState::assigned;
+        });
+        if (is_new != effects.end()) check_handed_out(state, std::get<SaveAttempt>(*is_new).row);
+      } else if (const auto* cancel = std::get_if<payloads::CancelTask>(&send->command.op)) {
+        const auto& data = state.data();
+        const auto number = data.job_numbers.find(cancel->task.job);
+        if (number == data.job_numbers.end()) continue;
+        const auto lease = data.leases.find({number->second, cancel->task.index});
+        const bool is_out_there = lease != data.leases.end() && lease->second.attempt == cancel->attempt &&
+                                  data.node(lease->second.node).row.id == send->node;
+        if (is_out_there && !lease->second.recalled) {
+          throw violation(fmt::format("rule 8: {} is out on {} and wanted, and is cancelled",
+                                      name(cancel->task, cancel->attempt), send->node.str()),
+                          holder(send->node), cancel->task);
+        }
+      }
+    }
+  }
+}
+
+// Queued, out or ended: and in the index that keeps it from being forgotten.
+void Checkers::check_task(const FarmState& state, const TaskId& id) const {
+  const auto& data = state.data();
+  const auto* job = data.find_job(id.job);
+  if (job == nullptr || id.index >= job->tasks.size()) return;
+  const auto& task = job->tasks[id.index];
+  const auto lease = data.leases.find({job->row.number, id.index});
+  const bool has_lease = lease != data.leases.end();
+  if (task.state == TaskState::queued) {
+    const auto group = job->requeued.find(task.shuns ? task.node : 0);
+    if (group == job->requeued.end() || !group->second.contains(id.index)) {
+      throw violation(fmt::format("task {} is lost: it is queued, but nobody will hand it out", id.str()),
+                      nullptr, id);
+    }
+  }
+  if (is_out(task.state) != has_lease || (has_lease && lease->second.attempt != task.attempt)) {
+    throw violation(
+        fmt::format("task {} is {} at attempt {}, but {}", id.str(), to_string(task.state), task.attempt,
+                    has_lease ? fmt::format("attempt {} is out", lease->second.attempt) : "nothing is out"),
+        nullptr, id);
+  }
+  if (has_lease && !data.node(lease->second.node).held.contains(lease->first)) {
+    throw violation(fmt::format("task {} is out on a node that does not hold it", id.str()), nullptr, id);
+  }
+}
+
+// Rules 8 and 10: nobody gives up what a connected box works on, and nobody else before the grace period.
+void Checkers::check_lost(const Policy& policy, const AttemptRow& row) {
+  const auto* node = holder(row.node);
+  if (node == nullptr || had_double(node->identity()) || !node->is_up()) return;
+  const auto run = node->runs().find({row.task, row.attempt});
+  if (run == node->runs().end() || run->second.serial == 0) return;
+  auto& ghost = box(*node);
+  if (is_well(ghost)) {
+    throw violation(
+        fmt::format("rule 10: {} is given up as lost, though {} is connected and works on it ({})",
+                    name(row.task, row.attempt), row.node.str(), row.error_message),
+        node, row.task);
+  }
+  const auto silent_ms = world_.now_ms() - ghost.well_until_ms;
+  if (ghost.well_until_ms >= 0 && silent_ms < plan_.policy.grace_ms &&
+      run->second.since_ms < ghost.well_until_ms) {
+    throw violation(
+        fmt::format("rule 10: {} is given up {} ms after {} was last connected; the grace period is {} ms",
+                    name(row.task, row.attempt), silent_ms, row.node.str(), plan_.policy.grace_ms),
+        node, row.task);
+  }
+  static_cast<void>(policy);
+}
+
+void Checkers::check_handed_out(const FarmState& state, const AttemptRow& row) const {
+  const auto& data = state.data();
+  const auto* job = data.find_job(row.task.job);
+  if (job == nullptr || job->row.state != JobState::active) {
+    throw violation(
+        fmt::format("{} is handed out, though its job is not active", name(row.task, row.attempt)), nullptr,
+        row.task);
+  }
+  const auto& node = *data.find_node(row.node);
+  if (node.row.presence != NodePresence::online || node.row.drained || !data.connected || data.disk_full) {
+    throw violation(fmt::format("{} is handed out to {}, which may get nothing", name(row.task, row.attempt),
+                                row.node.str()),
+                    holder(row.node), row.task);
+  }
+  const auto slots = std::min<std::size_t>(node.row.info.slots, payloads::max_slots);
+  if (node.load() > slots * (1 + std::max(data.policy.max_queue_ahead, 1U))) {
+    throw violation(fmt::format("{} has {} tasks on {} slots", row.node.str(), node.load(), slots),
+                    holder(row.node), row.task);
+  }
+  // What is still ready after this step was ready when the task was handed out.
+  const auto& pool = data.pools[job->pool];
+  const JobKey key{job->row.priority, job->row.number};
+  for (const auto& [avoid, jobs] : pool.ready) {
+    if (jobs.empty() || (avoid == node.no && pool.usable.size() > 1)) continue;
+    if (*jobs.begin() < key) {
+      throw violation(
+          fmt::format("priority: {} of a job with priority {} goes to {}, and job number {} with priority {} "
+                      "was passed over",
+                      name(row.task, row.attempt), key.priority, row.node.str(), jobs.begin()->number,
+                      jobs.begin()->priority),
+          nullptr, row.task);
+    }
+  }
+}
+
+void Checkers::committed(const Database& database, const std::vector<Effect>& effects) {
+  for (const auto& effect : effects) {
+    const auto* save = std::get_if<SaveTask>(&effect);
+    if (save == nullptr) continue;
+    const auto& id = save->row.id;
+    const auto* row = database.task(id);
+    if (row == nullptr) continue;  // erased in this batch
+    const auto winner = winners_.find(id);
+    if (row->state != TaskState::done) {
+      if (winner == winners_.end()) continue;
+      throw violation(fmt::format("task {} was done and is {} again", id.str(), to_string(row->state)),
+                      nullptr, id);
+    }
+    if (winner == winners_.end()) {
+      world_.note("task is done", nobody, id, row->attempt);
+      winners_.emplace(id, row->attempt);
+    } else if (winner->second != row->attempt) {
+      throw violation(fmt::format("rule 1: task {} was done by attempt {} and is done by attempt {}",
+                                  id.str(), winner->second, row->attempt),
+                      nullptr, id);
+    }
+    const auto& spec = database.job(id.job)->spec;
+    if (spec.renderer == "noop") continue;
+    const auto frames = spec.task_frames(id.index);
+    const auto* results = database.results(id);
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < frames.size() && results != nullptr; ++i) {
+      const auto result = results->find(frames.at(i));
+      if (result != results->end() && result->second.attempt == row->attempt) ++count;
+    }
+    if (count != frames.size() || results->size() != count) {
+      throw violation(
+          fmt::format("task {} is done with results of {} of its {} frames", id.str(), count, frames.size()),
+          nullptr, id);
+    }
+  }
+}
+
+void Checkers::published(const Database& database, int identity, const payloads::Command& command) {
+  const auto* run = std::get_if<payloads::RunTask>(&command.op);
+  if (run == nullptr) return;
+  const AttemptKey key{run->task, run->attempt};
+  sent_ms_[key] = world_.now_ms();
+  world_.note("controller sends run", identity, run->task, run->attempt);
+  const auto* row = database.attempt(key);
+  if (row == nullptr && database.job(run->task.job) != nullptr) {
+    throw violation(fmt::format("rule 3: {} is published before it is stored", name(run->task, run->attempt)),
+                    nullptr, run->task);
+  }
+}
+
+void Checkers::files_accepted(const Database& database, const AcceptFiles& files) {
+  if (database.job(files.task.job) == nullptr) return;
+  const auto* row = database.task(files.task);
+  if (row == nullptr || row->state != TaskState::done || row->attempt != files.attempt) {
+    throw violation(
+        fmt::format("rule 1: files of {} are accepted, which has not won", name(files.task, files.attempt)),
+        nullptr, files.task);
+  }
+}
+
+void Checkers::files_missing(const Database& database, const AcceptFiles& files) {
+  if (database.job(files.task.job) == nullptr) return;  // deleted meanwhile, with its files
+  throw violation(fmt::format("rule 1: {} has won, but its files are gone", name(files.task, files.attempt)),
+                  nullptr, files.task);
+}
+
+void Checkers::files_dropped(const FarmData& data, const AttemptKey& attempt) {
+  const auto& database = data.database;
+  const auto* job = database.job(attempt.first.job);
+  if (job == nullptr) return;
+  const auto* task = database.task(attempt.first);
+  if (task != nullptr && task->state == TaskState::done) {
+    // A second copy of what has been moved may go.
+    const auto* results = task->attempt == attempt.second ? database.results(attempt.first) : nullptr;
+    for (const auto& [frame, result] : results == nullptr ? std::map<std::int32_t, ResultRow>() : *results) {
+      if (data.files.output(attempt.first.job, result.file.path) == result.file.digest) continue;
+      throw violation(
+          fmt::format("the files of {} are dropped, which has won", name(attempt.first, attempt.second)),
+          nullptr, attempt.first);
+    }
+    return;
+  }
+  const bool is_live = job->state == JobState::active || job->state == JobState::paused;
+  if (!is_live || !data.files.incoming().contains(attempt)) return;
+  for (const auto* node : boxes_) {
+    for (const auto& [number, entry] : node->disk().journal) {
+      if (entry.task == attempt.first && entry.attempt == attempt.second && entry.report.ok &&
+          entry.farm == database.farm()) {
+        throw violation(fmt::format("the files of {} are dropped, though a box can still deliver it",
+                                    name(attempt.first, attempt.second)),
+                        node, attempt.first);
+      }
+    }
+  }
+}
+
+void Checkers::answered(const Database& database, const AttemptKey& attempt, payloads::Verdict verdict) {
+  if (verdict != payloads::Verdict::accepted) return;
+  const auto [first, is_first] = accepted_.try_emplace(attempt.first, attempt.second);
+  if (!is_first) {
+    throw violation(fmt::format("rule 1: attempt {} of {} is accepted after attempt {} was", attempt.second,
+                                attempt.first.str(), first->second),
+                    nullptr, attempt.first);
+  }
+  if (database.job(attempt.first.job) == nullptr) return;
+  const auto* task = database.task(attempt.first);
+  if (task == nullptr || task->state != TaskState::done || task->attempt != attempt.second) {
+    throw violation(fmt::format("rule 1: {} is answered accepted, and the database does not say so",
+                                name(attempt.first, attempt.second)),
+                    nullptr, attempt.first);
+  }
+}
+
+void Checkers::submitted(const Database& database, const std::string& cid, const JobId& job) {
+  const auto [known, is_new] = cids_.try_emplace({database.farm(), cid}, job);
+  if (!is_new && known->second != job) {
+    throw Violation(
+        fmt::format("rule 12: one submission made the jobs {} and {}", known->second.str(), job.str()),
+        nobody, {job, 0});
+  }
+}
+
+// ---- the boxes --------------------------------------------------------------------------------------------
+
+void Checkers::box_started(const Node& node) {
+  const auto& ghost = box(node);
+  if (node.epoch() < ghost.epoch) {
+    throw violation(fmt::format("rule 2: {} starts with epoch {}, having seen {}", node.id().str(),
+                                node.epoch(), ghost.epoch),
+                    &node, {});
+  }
+  for (const auto& key : ghost.journalled) {
+    const auto& journal = node.disk().journal;
+    const bool is_there = std::any_of(journal.begin(), journal.end(), [&](const auto& one) {
+      return one.second.task == key.first && one.second.attempt == key.second;
+    });
+    if (!is_there) {
+      throw violation(fmt::format("rule 11: {} was said to be journalled, and is gone after a restart",
+                                  name(key.first, key.second)),
+                      &node, key.first);
+    }
+  }
+  box_line(node);
+}
+
+void Checkers::box_gone(const Node& node) {
+  box(node).unknown_since_ms.clear();
+}
+
+void Checkers::box_lost_state(const Node& node) {
+  box(node).sid = box(node).epoch = 0;
+}
+
+void Checkers::box_changed_farm(const Node& node) {
+  box(node).epoch = 0;
+}
+
+void Checkers::box_connected(const Node& node) {
+  auto& ghost = box(node);
+  const auto sid = node.disk().sid;
+  if (sid <= ghost.sid) {
+    throw violation(fmt::format("rule 4: {} connects with sid {}, which it had before", node.id().str(), sid),
+                    &node, {});
+  }
+  ghost.sid = sid;
+  ghost.connected_ms = world_.now_ms();
+  if (const auto found = doubles_.find(node.identity()); found != doubles_.end() && found->second.is_there) {
+    auto& two = found->second;
+    constexpr int patience = 12;
+    if (std::exchange(two.last_box, node.box()) != node.box() && ++two.alternations > patience &&
+        !two.is_known) {
+      throw violation(
+          fmt::format("rule 14: two boxes throw each other out as {}, and nobody says so", node.id().str()),
+          &node, {});
+    }
+  }
+}
+
+void Checkers::box_said(const Node& node, const payloads::NodeEvent& event) {
+  world_.note("box says something", node.box());
+  if (event.kind != "two-boxes") return;
+  if (const auto found = doubles_.find(node.identity()); found != doubles_.end())
+    found->second.is_known = true;
+}
+
+void Checkers::double_came(int identity) {
+  doubles_[identity] = {true, false, 0, -1, 0};
+}
+void Checkers::double_went(int identity) {
+  auto& two = doubles_[identity];
+  two.is_there = false;
+  two.gone_ms = world_.now_ms();
+}
+
+void Checkers::commanded(const Node& node, const planner::CommandReceived& fact,
+                         const std::vector<planner::Effect>& effects) {
+  if (!fact.command) return;
+  const auto& command = *fact.command;
+  auto& ghost = box(node);
+  const bool is_old = command.epoch < ghost.epoch;
+  if (!fact.retained) ghost.epoch = std::max(ghost.epoch, command.epoch);
+  if (std::holds_alternative<payloads::Rebirth>(command.op)) ghost.reborn_ms = world_.now_ms();
+  if (!is_old && !fact.retained) return;
+  const bool is_obeyed = std::any_of(effects.begin(), effects.end(), [](const planner::Effect& effect) {
+    const auto* ack = std::get_if<planner::PublishAck>(&effect);
+    return std::holds_alternative<planner::StartTask>(effect) ||
+           std::holds_alternative<planner::CancelAttempt>(effect) || (ack != nullptr && ack->ack.ok);
+  });
+  if (!is_obeyed) return;
+  throw violation(fact.retained
+                      ? fmt::format("rule 9: {} obeys a retained command ({})", node.id().str(), command.cid)
+                      : fmt::format("rule 2: {} obeys a command of epoch {} ({}), having seen {}",
+                                    node.id().str(), command.epoch, command.cid, ghost.epoch),
+                  &node, {});
+}
+
+void Checkers::controller_seen(const Node& node, const payloads::ControllerStatus& status) {
+  auto& ghost = box(node);
+  if (status.online) ghost.epoch = std::max(ghost.epoch, status.epoch);
+}
+
+void Checkers::run_started(const Node& node, const payloads::RunTask& run, int slot) {
+  if (slot < 0 || static_cast<std::uint32_t>(slot) >= node.slots()) {
+    throw violation(fmt::format("{} starts {} on slot {} of {}", node.id().str(), name(run.task, run.attempt),
+                                slot, node.slots()),
+                    &node, run.task);
+  }
+  for (const auto& [key, other] : node.runs()) {
+    if (other.slot == slot) {
+      throw violation(fmt::format("{} starts {} on slot {}, where {} runs", node.id().str(),
+                                  name(run.task, run.attempt), slot, name(key.first, key.second)),
+                      &node, run.task);
+    }
+    if (key.first == run.task && other.serial != 0) {
+      throw violation(fmt::format("{} runs attempts {} and {} of {} at once", node.id().str(), key.second,
+                                  run.attempt, run.task.str()),
+                      &node, run.task);
+    }
+  }
+}
+
+void Checkers::run_ended(const Node& node, const AttemptKey& attempt) {
+  box(node).unknown_since_ms.erase(attempt);
+}
+
+void Checkers::journalled(const Node& node, const AttemptKey& attempt) {
+  box(node).journalled.insert(attempt);
+}
+
+void Checkers::entry_gone(const Node& node, const Entry& entry, bool was_damaged, bool is_refused,
+                          payloads::Verdict verdict) {
+  box(node).journalled.erase({entry.task, entry.attempt});
+  // What arrives altered again and again is given up as damaged on the box.
+  const bool is_taken = !is_refused && verdict != payloads::Verdict::superseded;
+  if (!entry.report.ok || was_damaged || is_taken || controller_->data() == nullptr) return;
+  const auto& database = controller_->data()->database;
+  if (database.farm() != entry.farm && database.job(entry.task.job) == nullptr) {
+    throw violation(fmt::format("{} gives {} up on the word of another farm", node.id().str(),
+                                name(entry.task, entry.attempt)),
+                    &node, entry.task);
+  }
+  const auto* job = database.job(entry.task.job);
+  if (job == nullptr || (job->state != JobState::active && job->state != JobState::paused)) return;
+  if (database.is_done(entry.task) || had_double(node.identity())) return;
+  throw violation(
+      fmt::format("the frames of {} are rendered and wanted, and {} throws them away: the controller {}",
+                  name(entry.task, entry.attempt), node.id().str(),
+                  is_refused ? "refuses them" : fmt::format("says {}", payloads::to_string(verdict))),
+      &node, entry.task);
+}
+
+// ---- the broker -------------------------------------------------------------------------------------------
+
+void Checkers::session_ended(int identity, bool with_will, const payloads::NodeStatus* retained) {
+  if (!with_will || identity < 0 || retained == nullptr || had_double(identity)) return;
+  if (retained->state == payloads::NodeState::offline) return;
+  const auto* node = boxes_.at(static_cast<std::size_t>(identity));
+  if (retained->sid != node->disk().sid || node->is_online()) return;
+  throw violation(fmt::format("rule 4: {} left without a word, and its retained status says that it is here",
+                              node->id().str()),
+                  node, {});
+}
+
+// ---- everything -------------------------------------------------------------------------------------------
+
+void Checkers::audit(const Broker& broker) {
+  refresh_lines();
+  for (auto& [number, ghost] : ghosts_) {
+    if (is_well(ghost)) ghost.well_until_ms = world_.now_ms();
+  }
+  if (!controller_->is_idle()) return;
+  const auto& database = controller_->data()->database;
+  audit_farm(*controller_->state(), database);
+  audit_boxes(database);
+  audit_broker(broker, database);
+}
+
+void Checkers::audit_farm(const FarmState& state, const Database& database) const {
+  const auto& data = state.data();
+  std::size_t leases = 0;
+  for (const auto& [number, job] : data.jobs) {
+    const auto* stored = database.job(job.row.id);
+    if (stored == nullptr || stored->state != job.row.state || stored->priority != job.row.priority) {
+      throw Violation(fmt::format("job {} is {} in memory and {} in the database", job.row.id.str(),
+                                  shown_state(job.row), stored == nullptr ? "not" : shown_state(*stored)));
+    }
+    if (!job.is_live()) continue;
+    payloads::TaskCounts counts;
+    counts.queued = job.total - static_cast<std::uint32_t>(job.tasks.size());
+    for (std::uint32_t index = 0; index < job.tasks.size(); ++index) {
+      const TaskId id{job.row.id, index};
+      check_task(state, id);
+      const auto& task = job.tasks[index];
+      const auto* row = database.task(id);
+      const auto is_same = row == nullptr ? task.attempt == 0 && task.state == TaskState::queued
+                                          : row->state == task.state && row->attempt == task.attempt;
+      if (!is_same) {
+        throw violation(fmt::format("task {} is {} at attempt {} in memory, and {} in the database", id.str(),
+                                    to_string(task.state), task.attempt,
+                                    row == nullptr ? "untouched" : to_string(row->state)),
+                        nullptr, id);
+      }
+      switch (task.state) {
+        case TaskState::queued:
+          ++counts.queued;
+          break;
+        case TaskState::assigned:
+        case TaskState::running: {
+          ++counts.running;
+          ++leases;
+          const auto* attempt = database.attempt({id, task.attempt});
+          if (attempt == nullptr ||
+              (attempt->state != AttemptState::assigned && attempt->state != AttemptState::running)) {
+            throw violation(fmt::format("{} is out, and not in the database", name(id, task.attempt)),
+                            nullptr, id);
+          }
+          break;
+        }
+        case TaskState::done:
+          ++counts.done;
+          break;
+        case TaskState::failed:
+          ++counts.failed;
+          break;
+        case TaskState::cancelled:
+          ++counts.cancelled;
+          break;
+      }
+    }
+    if (counts != job.row.counts)
+      throw Violation(fmt::format("the counts of job {} are wrong", job.row.id.str()));
+    // Ready where it has something to hand out.
+    const auto& pool = data.pools[job.pool];
+    const JobKey key{job.row.priority, number};
+    const auto is_ready = [&](NodeNo group) {
+      const auto jobs = pool.ready.find(group);
+      return jobs != pool.ready.end() && jobs->second.contains(key);
+    };
+    const bool is_active = job.row.state == JobState::active;
+    for (const auto& [group, tasks] : job.requeued) {
+      if (!tasks.empty() && is_ready(group) != is_active) {
+        throw Violation(fmt::format("job {} has {} tasks queued again that nobody looks for",
+                                    job.row.id.str(), tasks.size()));
+      }
+    }
+    if (job.has_fresh() && is_ready(0) != is_active) {
+      throw Violation(fmt::format("job {} has fresh tasks that nobody looks for", job.row.id.str()));
+    }
+  }
+  if (leases != data.leases.size()) throw Violation("something is out that no task knows of");
+}
+
+void Checkers::audit_boxes(const Database& database) {
+  for (const auto* node : boxes_) {
+    auto& ghost = box(*node);
+    const bool was_here_first = ghost.connected_ms >= 0 && ghost.connected_ms < connected_ms_;
+    if (is_well(ghost) && was_here_first && ghost.reborn_ms < connected_ms_ &&
+        !had_double(node->identity())) {
+      throw violation(fmt::format("rule 8: the controller has come back, and {} was not asked for a rebirth",
+                                  node->id().str()),
+                      node, {});
+    }
+    for (const auto& [key, run] : node->runs()) {
+      const auto* row = run.farm == database.farm() ? database.attempt(key) : nullptr;
+      const bool is_known = row != nullptr && row->node == node->id() &&
+                            (row->state == AttemptState::assigned || row->state == AttemptState::running);
+      if (is_known || run.serial == 0) {
+        ghost.unknown_since_ms.erase(key);
+        continue;
+      }
+      const auto since_ms = ghost.unknown_since_ms.try_emplace(key, world_.now_ms()).first->second;
+      const auto connected_ms = ghost.online.lasts_ms(world_.now_ms());
+      const auto unknown_ms = std::min(world_.now_ms() - since_ms, connected_ms);
+      constexpr std::int64_t slack_ms = 5'000;
+      if (unknown_ms > plan_.policy.grace_ms + slack_ms && !had_double(node->identity())) {
+        throw violation(fmt::format("rule 8: {} has worked on {} for {} s, and the database does not know it",
+                                    node->id().str(), name(key.first, key.second), unknown_ms / 1000),
+                        node, key.first);
+      }
+    }
+  }
+  // Rule 7: what a connected node has not taken is sent again.
+  const auto& data = controller_->state()->data();
+  for (const auto& [key, lease] : data.leases) {
+    if (lease.seen || lease.recalled || data.jobs.at(key.job).row.state != JobState::active) continue;
+    const auto& job = data.jobs.at(key.job);
+    const AttemptKey attempt{{job.row.id, key.index}, lease.attempt};
+    const auto* node = holder(data.node(lease.node).row.id);
+    const auto sent = sent_ms_.find(attempt);
+    if (node == nullptr || sent == sent_ms_.end() || had_double(node->identity())) continue;
+    if (!data.node(lease.node).is_present()) continue;  // of a silent one the grace period decides
+    constexpr std::int64_t slack_ms = 20'000;
+    const auto silent_ms =
+        std::min(world_.now_ms() - sent->second, box(*node).online.lasts_ms(world_.now_ms()));
+    if (silent_ms > plan_.policy.resend_ms + slack_ms) {
+      throw violation(
+          fmt::format("rule 7: {} is out on {}, which does not have it, and is not sent again for {} ms",
+                      name(attempt.first, attempt.second), node->id().str(), silent_ms),
+          node, attempt.first);
+    }
+  }
+}
+
+void Checkers::audit_broker(const Broker& broker, const Database& database) {
+  // Rule 6: a retained "online" of a box that is not here is overwritten.
+  constexpr std::int64_t overwritten_ms = 60'000 + 22'500 + 2 * well_after_ms;
+  const auto now_ms = world_.now_ms();
+  if (!broker.is_up() || controller_line_.lasts_ms(now_ms) < overwritten_ms) return;
+  for (const auto* node : boxes_) {
+    if (node->box() != node->identity()) continue;
+    if (box(*node).offline.lasts_ms(now_ms) < overwritten_ms || had_double(node->identity())) continue;
+    const auto* status = broker.retained_status(node->identity());
+    if (status == nullptr || status->state == payloads::NodeState::offline ||
+        database.node(node->id()) == nullptr)
+      continue;
+    throw violation(
+        fmt::format("rule 6: {} has been away for {} s, and its retained status says that it is here",
+                    node->id().str(), box(*node).offline.lasts_ms(now_ms) / 1000),
+        node, {});
+  }
+}
+
+std::optional<Violation> Checkers::unfinished(const FarmData& data) const {
+  for (const auto& [id, job] : data.database.jobs()) {
+    if (job.state != JobState::active && job.state != JobState::paused) continue;
+    auto sentence = fmt::format("job {} has not ended: {} queued, {} out, {} done, {} failed of {}", id.str(),
+                                job.counts.queued, job.counts.running, job.counts.done, job.counts.failed,
+                                job.counts.total());
+    const auto* state = controller_->state();
+    const auto* known = state == nullptr ? nullptr : state->data().find_job(id);
+    if (known == nullptr) return Violation(sentence);
+    const auto lease = state->data().leases.lower_bound({job.number, 0});
+    if (lease == state->data().leases.end() || lease->first.job != job.number)
+      return Violation(sentence, nobody, {id, 0});
+    const auto& node = state->data().node(lease->second.node);
+    sentence +=
+        fmt::format("; task {} attempt {} is out on {} ({}; sent {} times{}{}{})", lease->first.index,
+                    lease->second.attempt, node.row.id.str(), to_string(node.row.presence),
+                    lease->second.sends, lease->second.seen ? ", seen" : "",
+                    lease->second.running ? ", running" : "", lease->second.recalled ? ", recalled" : "");
+    return violation(sentence, holder(node.row.id), {id, lease->first.index});
+  }
+  for (const auto* node : boxes_) {
+    if (!node->is_up()) continue;
+    if (!node->runs().empty()) {
+      return violation(fmt::format("{} still renders", node->id().str()), node,
+                       node->runs().begin()->first.first);
+    }
+    for (const auto& [number, entry] : node->disk().journal) {
+      if (entry.farm != data.database.farm()) continue;
+      return violation(
+          fmt::format("{} still has {} to deliver", node->id().str(), name(entry.task, entry.attempt)), node,
+          entry.task);
+    }
+  }
+  return std::nullopt;
+}
+
+void Checkers::finish(FarmData& data) {
+  const auto& database = data.database;
+  for (const auto& [task, attempt] : winners_) {
+    const auto* job = database.job(task.job);
+    if (job == nullptr) continue;
+    const auto* results = database.results(task);
+    if (job->spec.renderer == "noop") continue;
+    for (const auto& [frame, result] : *results) {
+      if (result.attempt == attempt && data.files.output(task.job, result.file.path) == result.file.digest)
+        continue;
+      throw violation(
+          fmt::format("frame {} of {} is done, and its picture is not in the output", frame, task.str()),
+          nullptr, task);
+    }
+  }
+  for (const auto& [id, job] : database.jobs()) {
+    if (job.state != JobState::done) continue;
+    for (std::uint32_t index = 0; index < job.spec.task_count(); ++index) {
+      if (!database.is_done({id, index})) {
+        throw violation(fmt::format("job {} is done, and its task {} is not", id.str(), index), nullptr,
+                        {id, index});
+      }
+    }
+  }
+}
+
+}  // namespace kiln::sim
