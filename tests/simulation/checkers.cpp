@@ -238,8 +238,8 @@ void Checkers::check_handed_out(const FarmState& state, const AttemptRow& row) c
   // What is still ready after this step was ready when the task was handed out.
   const auto& pool = data.pools[job->pool];
   const JobKey key{job->row.priority, job->row.number};
-  for (const auto& [avoid, jobs] : pool.ready) {
-    if (jobs.empty() || (avoid == node.no && pool.usable.size() > 1)) continue;
+  for (const auto& [group, jobs] : pool.ready) {
+    if (jobs.empty() || group.has(node.no)) continue;
     if (*jobs.begin() < key) {
       throw violation(
           fmt::format("priority: {} of a job with priority {} goes to {}, and job number {} with priority {} "
@@ -606,8 +606,8 @@ void Checkers::audit_farm(const FarmState& state, const Database& database) cons
     // Ready where it has something to hand out.
     const auto& pool = data.pools[job.pool];
     const JobKey key{job.row.priority, number};
-    const auto is_ready = [&](NodeNo group) {
-      const auto jobs = pool.ready.find(group);
+    const auto is_ready = [&, &job = job](NodeNo shuns) {
+      const auto jobs = pool.ready.find(Group{shuns, job.avoids});
       return jobs != pool.ready.end() && jobs->second.contains(key);
     };
     const bool is_active = job.row.state == JobState::active;

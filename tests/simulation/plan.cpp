@@ -93,6 +93,7 @@ Plan draw_plan(std::uint64_t seed) {
   plan.policy.max_failures = static_cast<std::uint32_t>(random.between(1, 5));
   if (random.chance(0.3)) plan.policy.queue_ahead_ms = random.between(0, 10'000);
   if (random.chance(0.2)) plan.policy.max_queue_ahead = static_cast<std::uint32_t>(random.between(0, 16));
+  plan.policy.quarantine_ms = random.between(20'000, 200'000);
   const bool has_other = random.chance(0.3);
   for (std::int64_t i = 0; i < nodes; ++i) {
     NodePlan node;

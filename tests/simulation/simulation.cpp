@@ -114,7 +114,8 @@ class Simulation {
       work_ms += job.frames * (profile.mean_ms + hang_ms + 1'000) / std::max<std::int64_t>(1, slots);
       longest_ms = std::max(longest_ms, job.chunk * 2 * profile.mean_ms + plan_.hang_ms);
     }
-    return 600'000 + 4 * work_ms + 3 * plan_.policy.max_failures * longest_ms;
+    return 600'000 + 2 * plan_.policy.quarantine_ms + 4 * work_ms +
+           3 * plan_.policy.max_failures * longest_ms;
   }
 
   void pass(std::int64_t ms) {
