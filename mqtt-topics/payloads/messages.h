@@ -39,7 +39,7 @@ struct ControllerStatus {
   std::uint64_t epoch = 0;  // raised and stored before every connect
   std::string version;
   std::string url;   // base of the HTTP API, "http://host:port"; empty in the last will
-  std::string farm;  // whose controller it is: epochs count within a farm; empty from one that does not say
+  std::string farm = {};  // whose controller it is: epochs count within a farm; empty from one that does not say
   friend bool operator==(const ControllerStatus&, const ControllerStatus&) = default;
 };
 
