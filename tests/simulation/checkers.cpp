@@ -199,6 +199,9 @@ void Checkers::check_lost(const Policy& policy, const AttemptRow& row) {
   const auto run = node->runs().find({row.task, row.attempt});
   if (run == node->runs().end() || run->second.serial == 0) return;
   auto& ghost = box(*node);
+  // A command that took longer than all its repetitions was given up before its box could say that it came.
+  const bool is_just_begun = world_.now_ms() - run->second.since_ms < well_after_ms;
+  if (row.error_code == "not-taken" && is_just_begun) return;
   if (is_well(ghost)) {
     throw violation(
         fmt::format("rule 10: {} is given up as lost, though {} is connected and works on it ({})",
@@ -394,6 +397,9 @@ void Checkers::box_started(const Node& node) {
                       &node, key.first);
     }
   }
+  // Who starts anew counts anew how often he is thrown out.
+  if (const auto found = doubles_.find(node.identity()); found != doubles_.end())
+    found->second.alternations = 0;
   box_line(node);
 }
 

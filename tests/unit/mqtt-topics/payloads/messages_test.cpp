@@ -66,7 +66,8 @@ NodeTasks maximal_tasks() {
 }
 
 void every_message_survives_the_wire() {
-  round_trip(ControllerStatus{true, 24, "0.1.0", "http://farm:8780", "5c1d0a9be2f47a33"}, decode_controller_status);
+  round_trip(ControllerStatus{true, 24, "0.1.0", "http://farm:8780", "5c1d0a9be2f47a33"},
+             decode_controller_status);
   round_trip(ControllerStatus{false, 24, "", "", ""}, decode_controller_status);
   round_trip(ControllerSummary{1, 2, 3, 4, 5, 6, 7, 8}, decode_controller_summary);
   for (const auto state : {NodeState::online, NodeState::draining, NodeState::offline}) {
