@@ -19,7 +19,7 @@ constexpr std::array table = {
     MutantInfo{Mutant::sid_not_raised,              "sid-not-raised",              "rule 4: a node raises its sid at every connect",                   50},
     MutantInfo{Mutant::no_last_will,                "no-last-will",                "rule 4: a node's last will says that it is gone",                  50},
     MutantInfo{Mutant::seq_ignored,                 "seq-ignored",                 "rule 5: seq orders what a node says",                             500},
-    MutantInfo{Mutant::stale_online_left,           "stale-online-left",           "rule 6: a stale retained status is overwritten",                  500},
+    MutantInfo{Mutant::stale_online_left,           "stale-online-left",           "rule 6: a stale retained status is overwritten",                  1000},
     MutantInfo{Mutant::no_resend,                   "no-resend",                   "rule 7: a command is sent until the node lists its task",         500},
     MutantInfo{Mutant::no_rebirth,                  "no-rebirth",                  "rule 8: the controller asks for a rebirth",                        50},
     MutantInfo{Mutant::retained_command_obeyed,     "retained-command-obeyed",     "rule 9: a retained command is ignored",                           500},
