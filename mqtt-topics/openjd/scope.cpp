@@ -1,0 +1,65 @@
+#include "openjd/scope.h"
+
+#include <fmt/format.h>
+
+#include "openjd/names.h"
+
+namespace kiln::openjd {
+
+namespace {
+
+std::string_view place(Stage stage) {
+  switch (stage) {
+    case Stage::creation:
+      return "when the job is created";
+    case Stage::environment:
+      return "in an environment";
+    case Stage::task:
+      return "in a step's script";
+  }
+  return "here";
+}
+
+bool exists_on_a_node(std::string_view name) {
+  return name == "Session.WorkingDirectory" || name == "Session.HasPathMappingRules" ||
+         name == "Session.PathMappingRulesFile" || name.starts_with("Task.Param.") ||
+         name.starts_with("Task.RawParam.") || name.starts_with("Task.File.") ||
+         name.starts_with("Env.File.");
+}
+
+}  // namespace
+
+std::string Scope::why_not(std::string_view name) const {
+  if (name == "Job.Name" || name == "Step.Name") {
+    return fmt::format("{} needs the extension EXPR, which is not supported", name);
+  }
+  if (name.starts_with("Param.") && names.contains(fmt::format("Raw{}", name))) {
+    return fmt::format("{} is a PATH, mapped on the node; here, {}, only Raw{} is known", name, place(stage),
+                       name);
+  }
+  for (const auto& known : names) {
+    if (is_near(name, known))
+      return fmt::format("there is no {} {}; is {} meant?", name, place(stage), known);
+  }
+  if (stage == Stage::creation && exists_on_a_node(name)) {
+    return fmt::format("{} is known on the node only, not {}; Param and RawParam are", name, place(stage));
+  }
+  if (stage == Stage::environment && name.starts_with("Task.")) {
+    return fmt::format("{} is known in a step's script only; an environment serves many tasks", name);
+  }
+  if (names.empty()) return fmt::format("there is no {}; nothing is known {}", name, place(stage));
+  std::string first;
+  int listed = 0;
+  for (const auto& known : names) {
+    constexpr int max_listed = 8;
+    if (++listed > max_listed) {
+      first += ", …";
+      break;
+    }
+    if (!first.empty()) first += ", ";
+    first += known;
+  }
+  return fmt::format("there is no {} {}; known are {}", name, place(stage), first);
+}
+
+}  // namespace kiln::openjd
