@@ -17,7 +17,17 @@ std::string_view without_plus(std::string_view text) {
   return text;
 }
 
-// from_chars also reads "inf" and "nan", and ends at the first character it cannot use.
+}  // namespace
+
+std::optional<std::int64_t> integer_of(std::string_view text) {
+  text = without_plus(text);
+  std::int64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (text.empty() || error != std::errc() || stop != end) return std::nullopt;
+  return value;
+}
+
 bool is_decimal(std::string_view text) {
   if (!text.empty() && (text[0] == '-' || text[0] == '+')) text.remove_prefix(1);
   const auto digits = [&text] {
@@ -40,29 +50,19 @@ bool is_decimal(std::string_view text) {
   return text.empty();
 }
 
-}  // namespace
-
-std::optional<std::int64_t> integer_of(std::string_view text) {
-  text = without_plus(text);
-  std::int64_t value = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  if (text.empty() || error != std::errc() || stop != end) return std::nullopt;
-  return value;
-}
-
 std::optional<double> real_of(std::string_view text) {
+  // from_chars also reads "inf" and "nan", and ends at the first character that it cannot use.
   if (!is_decimal(text)) return std::nullopt;
   text = without_plus(text);
   double value = 0;
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
-  // A number too small for a double is zero; one too large is no number here.
+  // Too small for a double is zero; too large is no number here. Which it is, the exponent's sign tells.
   if (error == std::errc::result_out_of_range) {
-    const bool is_tiny =
-        text.find("e-") != text.npos || text.find("E-") != text.npos || text.find_first_of("eE") == text.npos;
-    if (!is_tiny || std::abs(value) > 1) return std::nullopt;
-    return 0.0;
+    const auto exponent = text.find_first_of("eE");
+    const bool is_tiny = exponent == text.npos ? text.find_first_of("123456789") > text.find('.')
+                                               : text.substr(exponent + 1).starts_with('-');
+    return is_tiny ? std::optional<double>(0) : std::nullopt;
   }
   if (error != std::errc() || stop != end || !std::isfinite(value)) return std::nullopt;
   return value;

@@ -202,6 +202,7 @@ StepScript read_simple_action(const Interpreter& interpreter, const Value& value
   StepScript out;
   Fields fields(value, std::move(path), context);
   if (!fields.is_object()) return out;
+  out.field = interpreter.name;
   // The written form of section 8: the script as an embedded file, whose place is the interpreter's argument.
   EmbeddedFile file;
   file.name = "Script";

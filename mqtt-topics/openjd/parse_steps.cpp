@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <set>
 
 #include "openjd/reader.h"
 
@@ -77,7 +78,7 @@ Waits read_dependencies(const Value* value, const std::string& step, std::string
                         Context& context) {
   Waits out;
   const auto* list = read_list(value, 1, no_limit, path, context);
-  Unique names("dependency of this step");
+  std::set<std::string, std::less<>> seen;
   for (std::size_t i = 0; list != nullptr && i < list->size(); ++i) {
     Fields fields((*list)[i], at_index(path, i), context);
     if (!fields.is_object()) continue;
@@ -86,7 +87,10 @@ Waits read_dependencies(const Value* value, const std::string& step, std::string
         read_text(fields.required("dependsOn"), {.min = 1, .max = context.max_name()}, where, context);
     fields.finish();
     if (!name || name->empty()) continue;
-    names.add(*name, where, context.problems);
+    if (!seen.insert(*name).second) {
+      context.problems.add(where, fmt::format("{} is named twice", quoted(*name)));
+      continue;
+    }
     if (*name == step)
       context.problems.add(where, "names the step itself; a step cannot wait for itself");
     else

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "openjd/numbers.h"
+#include "openjd/problems.h"
 
 namespace kiln::openjd {
 
@@ -14,6 +15,7 @@ namespace {
 // A range as it is written. Two of them overlap when what stands between their ends does, whatever their
 // steps leave out: "1-10:4,10-15" is refused by the specification.
 struct Written {
+  std::string_view text;
   std::int64_t low = 0;
   std::int64_t high = 0;
   IntRange range;
@@ -26,8 +28,11 @@ class RangeText {
   Result<std::vector<Written>> parse() {
     std::vector<Written> out;
     while (true) {
+      skip_space();
+      const auto begin = at_;
       auto element = read();
       if (!element) return fail(std::move(element.error()));
+      element->text = text_.substr(begin, at_ - begin);
       out.push_back(*element);
       skip_space();
       if (at_ == text_.size()) return out;
@@ -68,7 +73,7 @@ class RangeText {
   Result<Written> read() {
     const auto first = integer();
     if (!first) return wrong("a whole number of at most 64 bits belongs here");
-    Written out{*first, *first, {*first, 1, 1}};
+    Written out{{}, *first, *first, {*first, 1, 1}};
     if (!take('-')) return out;
     const auto last = integer();
     if (!last) return wrong("the range's last number belongs here");
@@ -102,13 +107,6 @@ class RangeText {
   std::size_t at_ = 0;
 };
 
-std::string written_text(const Written& written) {
-  const auto& range = written.range;
-  if (range.count == 1) return fmt::format("{}", range.first);
-  return range.step == 1 ? fmt::format("{}-{}", range.first, range.last())
-                         : fmt::format("{}-{}:{}", range.first, range.last(), range.step);
-}
-
 }  // namespace
 
 Result<IntRanges> IntRanges::parse(std::string_view text) {
@@ -122,8 +120,8 @@ Result<IntRanges> IntRanges::parse(std::string_view text) {
   for (std::size_t i = 0; i < written->size(); ++i) {
     const auto& one = (*written)[i];
     if (i > 0 && (*written)[i - 1].high >= one.low) {
-      return fail(Code::invalid, fmt::format("'{}' and '{}' overlap; each value belongs into one range only",
-                                             written_text((*written)[i - 1]), written_text(one)));
+      return fail(Code::invalid, fmt::format("{} and {} overlap; each value belongs into one range only",
+                                             quoted((*written)[i - 1].text), quoted(one.text)));
     }
     count += one.range.count;
     if (count > max_values) return fail(Code::too_large, fmt::format("more than {} values", max_values));

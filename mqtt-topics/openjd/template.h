@@ -102,6 +102,7 @@ struct EmbeddedFile {
 };
 
 struct StepScript {
+  std::string field = "script";  // of the step that it was written in; "python" and its like
   Action on_run;
   std::vector<EmbeddedFile> files;
 };

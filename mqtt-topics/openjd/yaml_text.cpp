@@ -53,14 +53,6 @@ bool is_integer(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == text.npos;
 }
 
-// The characters of a decimal float; real_of() says no to one beyond a double, which stays a float as
-// written.
-bool is_float(std::string_view text) {
-  return text.find_first_of("0123456789") != text.npos &&
-         text.find_first_not_of("0123456789+-.eE") == text.npos &&
-         (real_of(text).has_value() || real_of(text.substr(0, text.find_first_of("eE"))).has_value());
-}
-
 // A plain scalar by the core schema (YAML 1.2.2, 10.3.2).
 Value plain_scalar(std::string_view text) {
   Value value;
@@ -74,7 +66,7 @@ Value plain_scalar(std::string_view text) {
   if (const auto whole = prefixed_integer(text)) return integer_value(fmt::format("{}", *whole));
   const bool is_special = is_one_of(text, {".nan", ".NaN", ".NAN", ".inf", ".Inf", ".INF", "+.inf", "+.Inf",
                                            "+.INF", "-.inf", "-.Inf", "-.INF"});
-  if (is_special || is_float(text)) return Value::scalar(Value::Kind::floating, std::string(text));
+  if (is_special || is_decimal(text)) return Value::scalar(Value::Kind::floating, std::string(text));
   return Value::of(std::string(text));
 }
 
