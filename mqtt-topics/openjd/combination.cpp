@@ -84,7 +84,8 @@ class CombinationText {
     const auto found = std::find(parameters_.begin(), parameters_.end(), word);
     if (found == parameters_.end()) return wrong(fmt::format("there is no task parameter {}", quoted(word)));
     const auto which = static_cast<std::size_t>(found - parameters_.begin());
-    if (seen_[which]) return wrong(fmt::format("{} stands twice; each task parameter stands once", word));
+    if (seen_[which])
+      return wrong(fmt::format("{} stands twice; each task parameter stands once", shortened(word)));
     seen_[which] = true;
     at_ = end;
     return Combination{Combination::Kind::parameter, which, {}};

@@ -94,7 +94,7 @@ Result<std::string> FormatString::resolve(const Symbols& symbols) const {
     }
     const auto found = symbols.find(part.text);
     if (found == symbols.end()) {
-      return fail(Code::not_found, fmt::format("'{{{{{}}}}}' has no value here", part.text));
+      return fail(Code::not_found, fmt::format("'{{{{{}}}}}' has no value here", shortened(part.text)));
     }
     out += found->second;
   }

@@ -6,7 +6,6 @@
 #include <limits>
 
 #include "openjd/numbers.h"
-#include "openjd/reader.h"
 
 namespace kiln::openjd {
 
@@ -20,8 +19,7 @@ bool is_numeric(ParameterType type) {
 
 std::string shown(const Value& value) {
   if (value.kind == Value::Kind::string) return quoted(value.text);
-  if (value.kind == Value::Kind::integer || value.kind == Value::Kind::floating)
-    return clip_number(value.text);
+  if (value.kind == Value::Kind::integer || value.kind == Value::Kind::floating) return shortened(value.text);
   return std::string(describe(value.kind));
 }
 
@@ -101,8 +99,9 @@ Status check_bounds(const ParameterDefinition& definition) {
   }
   if (definition.min_value && definition.max_value &&
       less(definition.type, *definition.max_value, *definition.min_value)) {
-    return fail(Code::invalid, fmt::format("a value of at least {} and at most {} is impossible",
-                                           definition.min_value->text, definition.max_value->text));
+    return fail(Code::invalid,
+                fmt::format("a value of at least {} and at most {} is impossible",
+                            shortened(definition.min_value->text), shortened(definition.max_value->text)));
   }
   return {};
 }
@@ -115,12 +114,12 @@ Status check_value(const ParameterDefinition& definition, std::string_view value
   if (is_numeric(definition.type)) {
     const auto number = number_of(definition.type, std::string(value));
     if (definition.min_value && less(definition.type, number, *definition.min_value)) {
-      return fail(Code::invalid,
-                  fmt::format("{} is too small; at least {} is allowed", value, definition.min_value->text));
+      return fail(Code::invalid, fmt::format("{} is too small; at least {} is allowed", shortened(value),
+                                             shortened(definition.min_value->text)));
     }
     if (definition.max_value && less(definition.type, *definition.max_value, number)) {
-      return fail(Code::invalid,
-                  fmt::format("{} is too large; at most {} is allowed", value, definition.max_value->text));
+      return fail(Code::invalid, fmt::format("{} is too large; at most {} is allowed", shortened(value),
+                                             shortened(definition.max_value->text)));
     }
     return {};
   }

@@ -42,11 +42,18 @@ std::string quoted(std::string_view text) {
   return out;
 }
 
+std::string shortened(std::string_view text) {
+  constexpr std::size_t shown_bytes = 64;
+  return text.size() <= shown_bytes ? std::string(text) : fmt::format("{}…", clip(text, shown_bytes));
+}
+
 std::string listed(const std::vector<std::string_view>& words, std::string_view last_word) {
+  constexpr std::size_t max_words = 16;
   std::string out;
   for (std::size_t i = 0; i < words.size(); ++i) {
+    if (i == max_words) return out + ", …";
     if (i > 0) out += i + 1 == words.size() ? fmt::format(" {} ", last_word) : ", ";
-    out += words[i];
+    out += shortened(words[i]);
   }
   return out;
 }

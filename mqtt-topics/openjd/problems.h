@@ -44,7 +44,9 @@ std::string at_index(std::string_view path, std::size_t index);
 
 // Text from a template as a message shows it: on one line, cut, in single quotes.
 std::string quoted(std::string_view text);
-// "a, b and c"
+// A name or a number as a message shows it: cut.
+std::string shortened(std::string_view text);
+// "a, b and c"; many are cut short.
 std::string listed(const std::vector<std::string_view>& words, std::string_view last_word = "or");
 
 }  // namespace kiln::openjd

@@ -22,7 +22,7 @@ std::string wrong_kind(const Value& value, std::string_view wanted) {
   if (value.kind == Value::Kind::string)
     return fmt::format("{} is {}; it must be {}", quoted(value.text), describe(value.kind), wanted);
   if (value.kind == Value::Kind::integer || value.kind == Value::Kind::floating) {
-    return fmt::format("{} is {}; it must be {}", clip_number(value.text), describe(value.kind), wanted);
+    return fmt::format("{} is {}; it must be {}", shortened(value.text), describe(value.kind), wanted);
   }
   return fmt::format("this is {}; it must be {}", describe(value.kind), wanted);
 }
@@ -34,11 +34,6 @@ std::string range_text(std::int64_t min, std::int64_t max) {
 }
 
 }  // namespace
-
-std::string clip_number(std::string_view text) {
-  constexpr std::size_t shown = 40;
-  return text.size() <= shown ? std::string(text) : fmt::format("{}…", text.substr(0, shown));
-}
 
 Fields::Fields(const Value& value, std::string path, Context& context)
     : value_(value), path_(std::move(path)), context_(context) {
@@ -143,7 +138,7 @@ std::optional<std::int64_t> read_integer(const Value* value, std::int64_t min, s
     const auto number = integer_of(value->text);
     if (number && *number >= min && *number <= max) return number;
     context.problems.add(path,
-                         fmt::format("is {}; it must be {}", clip_number(value->text), range_text(min, max)));
+                         fmt::format("is {}; it must be {}", shortened(value->text), range_text(min, max)));
   } else {
     const bool is_string = value->kind == Value::Kind::string;
     context.problems.add(path,

@@ -57,9 +57,6 @@ struct TextRule {
   std::string_view except = {};  // control characters that may
 };
 
-// A number as a message shows it: cut.
-std::string clip_number(std::string_view text);
-
 // Reports what in the text is against the rule.
 void check_text(std::string_view text, const TextRule& rule, std::string_view path, Problems& problems);
 

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <vector>
+
 #include "openjd/names.h"
+#include "openjd/problems.h"
 
 namespace kiln::openjd {
 
@@ -30,36 +33,27 @@ bool exists_on_a_node(std::string_view name) {
 }  // namespace
 
 std::string Scope::why_not(std::string_view name) const {
+  const auto shown = shortened(name);
   if (name == "Job.Name" || name == "Step.Name") {
     return fmt::format("{} needs the extension EXPR, which is not supported", name);
   }
   if (name.starts_with("Param.") && names.contains(fmt::format("Raw{}", name))) {
-    return fmt::format("{} is a PATH, mapped on the node; here, {}, only Raw{} is known", name, place(stage),
-                       name);
+    return fmt::format("{} is a PATH, mapped on the node; here, {}, only Raw{} is known", shown, place(stage),
+                       shown);
   }
   for (const auto& known : names) {
     if (is_near(name, known))
-      return fmt::format("there is no {} {}; is {} meant?", name, place(stage), known);
+      return fmt::format("there is no {} {}; is {} meant?", shown, place(stage), shortened(known));
   }
   if (stage == Stage::creation && exists_on_a_node(name)) {
-    return fmt::format("{} is known on the node only, not {}; Param and RawParam are", name, place(stage));
+    return fmt::format("{} is known on the node only, not {}; Param and RawParam are", shown, place(stage));
   }
   if (stage == Stage::environment && name.starts_with("Task.")) {
-    return fmt::format("{} is known in a step's script only; an environment serves many tasks", name);
+    return fmt::format("{} is known in a step's script only; an environment serves many tasks", shown);
   }
-  if (names.empty()) return fmt::format("there is no {}; nothing is known {}", name, place(stage));
-  std::string first;
-  int listed = 0;
-  for (const auto& known : names) {
-    constexpr int max_listed = 8;
-    if (++listed > max_listed) {
-      first += ", …";
-      break;
-    }
-    if (!first.empty()) first += ", ";
-    first += known;
-  }
-  return fmt::format("there is no {} {}; known are {}", name, place(stage), first);
+  if (names.empty()) return fmt::format("there is no {}; nothing is known {}", shown, place(stage));
+  const std::vector<std::string_view> known(names.begin(), names.end());
+  return fmt::format("there is no {} {}; known are {}", shown, place(stage), listed(known, "and"));
 }
 
 }  // namespace kiln::openjd

@@ -21,6 +21,13 @@ CASES = [
     ("node-agent/planner/a.cpp", "#include <unordered_map>", "planner is pure"),
     ("node-agent/session/a.cpp", '#include "transfer/cache.h"', "session may not know transfer"),
     ("node-agent/session/a.cpp", '#include "runner.h"', "write the room"),
+    ("mqtt-topics/openjd/a.cpp", "#include <fstream>", "openjd is pure"),
+    ("mqtt-topics/openjd/a.cpp", '#include "payloads/b.h"', "openjd may not know payloads"),
+    ("mqtt-topics/openjd/a.cpp", "#include <yaml.h>", None),
+    ("node-agent/openjd/main.cpp", "#include <cstdio>", None),
+    ("node-agent/openjd/main.cpp", '#include "session/runner.h"', None),
+    ("node-agent/openjd/main.cpp", '#include "transfer/cache.h"', "openjd may not know transfer"),
+    ("controller/compiler/a.cpp", '#include "openjd/template.h"', None),
     ("node-agent/attic/a.cpp", "", "not in the rule"),
 ]
 

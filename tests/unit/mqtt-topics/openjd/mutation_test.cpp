@@ -224,6 +224,7 @@ void check_told(const Problems& problems, std::uint64_t seed) {
     is_told = is_told && problem.message.size() > 5 && problem.message.size() < 2000 &&
               text.find('\n') == text.npos;
     is_told = is_told && problem.path.size() < 1000;
+    if (!is_told) print_error("%s\n", text.c_str());
   }
   if (!is_told) print_error("seed %llu\n", static_cast<unsigned long long>(seed));
   check(is_told);
