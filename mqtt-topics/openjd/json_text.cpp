@@ -7,6 +7,7 @@
 #include <set>
 
 #include "openjd/document.h"
+#include "openjd/problems.h"
 
 namespace kiln::openjd {
 
@@ -95,7 +96,7 @@ class JsonText {
       auto key = string();
       if (!key) return fail(std::move(key.error()));
       if (!seen.insert(*key).second)
-        return wrong(fmt::format("the key '{}' stands twice in one object", *key));
+        return wrong(fmt::format("the key {} stands twice in one object", quoted(*key)));
       skip_space();
       if (!take(":")) return wrong("a ':' belongs after an object's key");
       auto item = read(depth + 1);

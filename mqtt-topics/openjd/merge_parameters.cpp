@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "openjd/parameters.h"
 
@@ -22,19 +23,26 @@ bool is_smaller(ParameterType type, const Number& a, const Number& b) {
   return type == ParameterType::integer ? a.whole < b.whole : a.real < b.real;
 }
 
+// Equal for equal values: a FLOAT may be written in many ways.
+std::string comparable(ParameterType type, const std::string& value) {
+  if (type != ParameterType::floating) return value;
+  const double real = number_of(type, value).real;
+  return fmt::format("{}", real == 0 ? 0.0 : real);  // -0 is 0
+}
+
 void intersect(ParameterDefinition& out, const ParameterDefinition& next) {
   if (!next.allowed) return;
   if (!out.allowed) {
     out.allowed = next.allowed;
     return;
   }
-  ParameterDefinition only;
-  only.type = next.type;
-  only.allowed = next.allowed;
+  std::set<std::string, std::less<>> kept;
+  for (const auto& value : *next.allowed) kept.insert(comparable(next.type, value));
   auto& allowed = *out.allowed;
-  allowed.erase(std::remove_if(allowed.begin(), allowed.end(),
-                               [&](const std::string& value) { return !check_value(only, value); }),
-                allowed.end());
+  allowed.erase(
+      std::remove_if(allowed.begin(), allowed.end(),
+                     [&](const std::string& value) { return !kept.contains(comparable(next.type, value)); }),
+      allowed.end());
 }
 
 // Both say something, and not the same.

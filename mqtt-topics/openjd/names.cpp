@@ -24,7 +24,7 @@ bool has_control(std::string_view text, std::string_view allowed) {
 }
 
 bool is_near(std::string_view a, std::string_view b) {
-  constexpr std::size_t max_bytes = 100;
+  constexpr std::size_t max_bytes = 40;
   constexpr std::size_t max_edits = 2;
   if (a.size() > max_bytes || b.size() > max_bytes) return false;
   if (std::max(a.size(), b.size()) - std::min(a.size(), b.size()) > max_edits) return false;

@@ -89,6 +89,10 @@ Checked<std::vector<ParameterValue>> parameter_values(const std::vector<Paramete
   for (const auto& definition : definitions) names.emplace_back(definition.name);
   for (const auto& [name, value] : input) {
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+    if (problems.full()) {
+      problems.add("", "");
+      continue;
+    }
     const auto near = std::find_if(names.begin(), names.end(),
                                    [&](std::string_view known) { return is_near(name, known); });
     problems.add(at_key("parameters", name),

@@ -305,12 +305,23 @@ std::vector<ParameterDefinition> read_parameter_definitions(const Value* value, 
   return out;
 }
 
-void add_parameters(Scope& scope, const std::vector<ParameterDefinition>& parameters) {
+Scope creation_scope(const std::vector<ParameterDefinition>& parameters) {
+  Scope scope{Stage::creation, {}};
   for (const auto& parameter : parameters) {
     scope.names.insert("RawParam." + parameter.name);
-    const bool is_mapped_later = parameter.type == ParameterType::path && scope.stage == Stage::creation;
-    if (!is_mapped_later) scope.names.insert("Param." + parameter.name);
+    if (parameter.type != ParameterType::path) scope.names.insert("Param." + parameter.name);
   }
+  return scope;
+}
+
+Scope node_scope(const std::vector<ParameterDefinition>& parameters) {
+  Scope scope{Stage::environment,
+              {"Session.WorkingDirectory", "Session.HasPathMappingRules", "Session.PathMappingRulesFile"}};
+  for (const auto& parameter : parameters) {
+    scope.names.insert("RawParam." + parameter.name);
+    scope.names.insert("Param." + parameter.name);
+  }
+  return scope;
 }
 
 }  // namespace kiln::openjd

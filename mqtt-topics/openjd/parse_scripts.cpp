@@ -129,17 +129,17 @@ std::vector<std::pair<std::string, FormatString>> read_variables(const Value* va
   return out;
 }
 
-void read_environment_script(Environment& out, const Value& value, const Scope& creation, const Scope& node,
-                             std::string path, Context& context) {
+void read_environment_script(Environment& out, const Value& value, const Scopes& outer, std::string path,
+                             Context& context) {
   Fields fields(value, std::move(path), context);
   if (!fields.is_object()) return;
-  Scope scope = node;
+  Scope scope{Stage::environment, {}, &outer.node};
   const auto* files = fields.optional("embeddedFiles");
   add_files(scope, "Env.File.", files);
   out.files = read_embedded_files(files, scope, fields.path("embeddedFiles"), context);
   if (const auto* actions = fields.required("actions")) {
     Fields inner(*actions, fields.path("actions"), context);
-    const Scopes scopes{creation, scope};
+    const Scopes scopes{outer.creation, scope};
     if (const auto* enter = inner.required("onEnter"))
       out.on_enter = read_action(enter, scopes, inner.path("onEnter"), context);
     if (const auto* leave = inner.optional("onExit")) {
@@ -152,11 +152,6 @@ void read_environment_script(Environment& out, const Value& value, const Scope& 
 }
 
 }  // namespace
-
-void add_session(Scope& scope) {
-  scope.names.insert(
-      {"Session.WorkingDirectory", "Session.HasPathMappingRules", "Session.PathMappingRulesFile"});
-}
 
 void add_files(Scope& scope, std::string_view prefix, const Value* files) {
   if (files == nullptr || files->kind != Value::Kind::list) return;
@@ -226,9 +221,8 @@ StepScript read_simple_action(const Interpreter& interpreter, const Value& value
   return out;
 }
 
-std::optional<Environment> read_environment(const Value& value, const Scope& creation,
-                                            const std::vector<ParameterDefinition>& parameters,
-                                            std::string_view path, Context& context) {
+std::optional<Environment> read_environment(const Value& value, const Scopes& scopes, std::string_view path,
+                                            Context& context) {
   Fields fields(value, std::string(path), context);
   if (!fields.is_object()) return std::nullopt;
   Environment out;
@@ -236,12 +230,10 @@ std::optional<Environment> read_environment(const Value& value, const Scope& cre
       read_text(fields.required("name"), {.min = 1, .max = context.max_name()}, fields.path("name"), context)
           .value_or("");
   out.description = read_description(fields, context);
-  Scope node{Stage::environment, {}};
-  add_parameters(node, parameters);
-  add_session(node);
+  const Scope node{Stage::environment, {}, &scopes.node};
   const auto* script = fields.optional("script");
   if (script != nullptr)
-    read_environment_script(out, *script, creation, node, fields.path("script"), context);
+    read_environment_script(out, *script, {scopes.creation, node}, fields.path("script"), context);
   out.variables = read_variables(fields.optional("variables"), node, fields.path("variables"), context);
   if (!fields.has("script") && !fields.has("variables")) {
     context.problems.add(path, "has neither 'script' nor 'variables'; it needs one of them");
@@ -250,15 +242,14 @@ std::optional<Environment> read_environment(const Value& value, const Scope& cre
   return out;
 }
 
-std::vector<Environment> read_environments(const Value* value, const Scope& creation,
-                                           const std::vector<ParameterDefinition>& parameters,
-                                           std::string_view path, Context& context) {
+std::vector<Environment> read_environments(const Value* value, const Scopes& scopes, std::string_view path,
+                                           Context& context) {
   std::vector<Environment> out;
   const auto* list = read_list(value, 1, no_limit, path, context);
   Unique names("environment");
   for (std::size_t i = 0; list != nullptr && i < list->size(); ++i) {
     const auto where = at_index(path, i);
-    auto environment = read_environment((*list)[i], creation, parameters, where, context);
+    auto environment = read_environment((*list)[i], scopes, where, context);
     if (!environment) continue;
     if (!environment->name.empty()) names.add(environment->name, at_key(where, "name"), context.problems);
     out.push_back(std::move(*environment));

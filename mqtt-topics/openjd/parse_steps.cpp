@@ -23,7 +23,7 @@ StepScript read_script(const Value& value, const Scopes& scopes, std::string pat
   StepScript out;
   Fields fields(value, std::move(path), context);
   if (!fields.is_object()) return out;
-  Scope scope = scopes.node;
+  Scope scope{Stage::task, {}, &scopes.node};
   const auto* files = fields.optional("embeddedFiles");
   add_files(scope, "Task.File.", files);
   out.files = read_embedded_files(files, scope, fields.path("embeddedFiles"), context);
@@ -99,8 +99,7 @@ Waits read_dependencies(const Value* value, const std::string& step, std::string
   return out;
 }
 
-std::optional<StepTemplate> read_step(const Value& value, const Scope& creation,
-                                      const std::vector<ParameterDefinition>& parameters, std::string path,
+std::optional<StepTemplate> read_step(const Value& value, const Scopes& scopes, std::string path,
                                       Waits& waits, Context& context) {
   Fields fields(value, std::move(path), context);
   if (!fields.is_object()) return std::nullopt;
@@ -109,20 +108,18 @@ std::optional<StepTemplate> read_step(const Value& value, const Scope& creation,
   out.name = read_text(fields.required("name"), name_rule, fields.path("name"), context).value_or("");
   out.description = read_description(fields, context);
   waits = read_dependencies(fields.optional("dependencies"), out.name, fields.path("dependencies"), context);
-  out.environments = read_environments(fields.optional("stepEnvironments"), creation, parameters,
+  out.environments = read_environments(fields.optional("stepEnvironments"), scopes,
                                        fields.path("stepEnvironments"), context);
-  out.requirements = read_host_requirements(fields.optional("hostRequirements"), creation,
+  out.requirements = read_host_requirements(fields.optional("hostRequirements"), scopes.creation,
                                             fields.path("hostRequirements"), context);
   const auto* space = fields.optional("parameterSpace");
-  out.space = read_parameter_space(space, creation, fields.path("parameterSpace"), context);
-  Scope node{Stage::task, {}};
-  add_parameters(node, parameters);
-  add_session(node);
+  out.space = read_parameter_space(space, scopes.creation, fields.path("parameterSpace"), context);
+  Scope node{Stage::task, {}, &scopes.node};
   for (const auto& parameter : out.space.parameters) {
     node.names.insert("Task.Param." + parameter.name);
     node.names.insert("Task.RawParam." + parameter.name);
   }
-  out.script = read_any_script(fields, {creation, node}, context);
+  out.script = read_any_script(fields, {scopes.creation, node}, context);
   fields.finish();
   return out;
 }
@@ -172,9 +169,8 @@ void report_cycle(const std::vector<StepTemplate>& steps, std::string_view path,
 
 }  // namespace
 
-std::vector<StepTemplate> read_steps(const Value* value, const Scope& creation,
-                                     const std::vector<ParameterDefinition>& parameters,
-                                     std::string_view path, Context& context) {
+std::vector<StepTemplate> read_steps(const Value* value, const Scopes& scopes, std::string_view path,
+                                     Context& context) {
   std::vector<StepTemplate> out;
   std::vector<Waits> waits;
   const auto* list = read_list(value, 1, no_limit, path, context);
@@ -182,7 +178,7 @@ std::vector<StepTemplate> read_steps(const Value* value, const Scope& creation,
   for (std::size_t i = 0; list != nullptr && i < list->size(); ++i) {
     const auto where = at_index(path, i);
     Waits wait;
-    auto step = read_step((*list)[i], creation, parameters, where, wait, context);
+    auto step = read_step((*list)[i], scopes, where, wait, context);
     if (!step) continue;
     if (!step->name.empty()) names.add(step->name, at_key(where, "name"), context.problems);
     out.push_back(std::move(*step));

@@ -83,15 +83,15 @@ JobTemplate read_job(const Value& document, Context& context) {
   out.parameters = read_parameter_definitions(
       fields.optional("parameterDefinitions"),
       extensions.feature_bundle_1 ? max_parameters_bundle : max_parameters, "parameterDefinitions", context);
-  Scope creation{Stage::creation, {}};
-  add_parameters(creation, out.parameters);
+  const auto creation = creation_scope(out.parameters);
+  const auto node = node_scope(out.parameters);
   const TextRule name_rule{.min = 1, .max = max_job_name(extensions)};
   if (auto name = read_format(fields.required("name"), name_rule, creation, "name", context))
     out.name = std::move(*name);
   out.description = read_description(fields, context);
-  out.environments = read_environments(fields.optional("jobEnvironments"), creation, out.parameters,
-                                       "jobEnvironments", context);
-  out.steps = read_steps(fields.required("steps"), creation, out.parameters, "steps", context);
+  out.environments =
+      read_environments(fields.optional("jobEnvironments"), {creation, node}, "jobEnvironments", context);
+  out.steps = read_steps(fields.required("steps"), {creation, node}, "steps", context);
   check_environment_names(out, document, context);
   fields.finish();
   return out;
@@ -105,10 +105,10 @@ EnvironmentTemplate read_environment_template(const Value& document, Context& co
   out.extensions = context.extensions;
   out.parameters = read_parameter_definitions(fields.optional("parameterDefinitions"), max_parameters,
                                               "parameterDefinitions", context);
-  Scope creation{Stage::creation, {}};
-  add_parameters(creation, out.parameters);
+  const auto creation = creation_scope(out.parameters);
+  const auto node = node_scope(out.parameters);
   if (const auto* environment = fields.required("environment")) {
-    auto read = read_environment(*environment, creation, out.parameters, "environment", context);
+    auto read = read_environment(*environment, {creation, node}, "environment", context);
     if (read) out.environment = std::move(*read);
   }
   fields.finish();

@@ -7,7 +7,7 @@
 namespace kiln::openjd {
 
 void Problems::add(std::string_view path, std::string message) {
-  if (list_.size() >= max_reported) {
+  if (full()) {
     ++left_out_;
     return;
   }
@@ -27,24 +27,21 @@ std::string at_index(std::string_view path, std::size_t index) {
   return fmt::format("{}[{}]", path, index);
 }
 
-std::string quoted(std::string_view text) {
-  constexpr std::size_t shown_bytes = 60;
-  std::string out = "'";
-  for (const char c : clip(text, shown_bytes)) {
-    const auto byte = static_cast<unsigned char>(c);
-    out += byte < 0x20 || byte == 0x7f ? ' ' : c;
-  }
-  // The C1 controls are two bytes, of which the second alone would not be UTF-8.
-  for (std::size_t i = 0; (i = out.find('\xc2', i)) != out.npos; ++i) {
-    if (i + 1 < out.size() && static_cast<unsigned char>(out[i + 1]) < 0xa0) out.replace(i, 2, " ");
-  }
-  out += text.size() > shown_bytes ? "…'" : "'";
-  return out;
-}
-
 std::string shortened(std::string_view text) {
   constexpr std::size_t shown_bytes = 64;
-  return text.size() <= shown_bytes ? std::string(text) : fmt::format("{}…", clip(text, shown_bytes));
+  std::string out(clip(text, shown_bytes));
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(out[i]);
+    // The C1 controls are two bytes, of which the second alone would not be UTF-8.
+    const bool is_c1 = byte == 0xc2 && i + 1 < out.size() && static_cast<unsigned char>(out[i + 1]) < 0xa0;
+    if (is_c1) out.replace(i, 2, " ");
+    if (byte < 0x20 || byte == 0x7f) out[i] = ' ';
+  }
+  return text.size() > shown_bytes ? out + "…" : out;
+}
+
+std::string quoted(std::string_view text) {
+  return fmt::format("'{}'", shortened(text));
 }
 
 std::string listed(const std::vector<std::string_view>& words, std::string_view last_word) {

@@ -23,6 +23,8 @@ class Problems {
 
   void add(std::string_view path, std::string message);
 
+  // What is added now is only counted: its message need not be made.
+  [[nodiscard]] bool full() const { return list_.size() >= max_reported; }
   [[nodiscard]] bool empty() const { return list_.empty(); }
   [[nodiscard]] const std::vector<Problem>& list() const { return list_; }
   [[nodiscard]] std::size_t left_out() const { return left_out_; }
@@ -42,10 +44,9 @@ using Checked = tl::expected<T, Problems>;
 std::string at_key(std::string_view path, std::string_view key);
 std::string at_index(std::string_view path, std::size_t index);
 
-// Text from a template as a message shows it: on one line, cut, in single quotes.
-std::string quoted(std::string_view text);
-// A name or a number as a message shows it: cut.
+// Text from a template as a message shows it: on one line and cut; and that in single quotes.
 std::string shortened(std::string_view text);
+std::string quoted(std::string_view text);
 // "a, b and c"; many are cut short.
 std::string listed(const std::vector<std::string_view>& words, std::string_view last_word = "or");
 

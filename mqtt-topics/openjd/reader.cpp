@@ -62,6 +62,10 @@ void Fields::finish() {
                             fmt::format("needs the extension {}, which is not supported", extension));
       continue;
     }
+    if (context_.problems.full()) {
+      context_.problems.add(path_, "");
+      continue;
+    }
     const auto near = std::find_if(known_.begin(), known_.end(),
                                    [&](std::string_view known) { return is_near(key, known); });
     context_.problems.add(path(key),
@@ -193,8 +197,8 @@ std::optional<FormatString> read_format(const Value* value, const TextRule& rule
     for (const auto& part : format->parts()) {
       if (!part.is_reference) {
         check_text(part.text, now, path, context.problems);
-      } else if (!scope.names.contains(part.text)) {
-        context.problems.add(path, scope.why_not(part.text));
+      } else if (!scope.knows(part.text)) {
+        context.problems.add(path, context.problems.full() ? "" : scope.why_not(part.text));
       }
     }
   }

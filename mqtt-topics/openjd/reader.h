@@ -100,10 +100,10 @@ class Unique {
 
 std::vector<ParameterDefinition> read_parameter_definitions(const Value* value, std::size_t max,
                                                             std::string_view path, Context& context);
-// Adds Param.* and RawParam.* as they are known in that scope's stage.
-void add_parameters(Scope& scope, const std::vector<ParameterDefinition>& parameters);
-// Adds Session.*.
-void add_session(Scope& scope);
+// Param.* and RawParam.*, but for a PATH's Param.*, which is mapped on the node.
+Scope creation_scope(const std::vector<ParameterDefinition>& parameters);
+// All of Param.* and RawParam.*, and Session.*: what an environment and a step's script begin with.
+Scope node_scope(const std::vector<ParameterDefinition>& parameters);
 
 // `creation` is what is known when the job is created, `node` what is known where the action runs.
 struct Scopes {
@@ -124,19 +124,16 @@ std::vector<EmbeddedFile> read_embedded_files(const Value* value, const Scope& s
 // The names of the files in that list, as far as they are any: they are known before the files are read.
 void add_files(Scope& scope, std::string_view prefix, const Value* files);
 
-std::optional<Environment> read_environment(const Value& value, const Scope& creation,
-                                            const std::vector<ParameterDefinition>& parameters,
-                                            std::string_view path, Context& context);
-std::vector<Environment> read_environments(const Value* value, const Scope& creation,
-                                           const std::vector<ParameterDefinition>& parameters,
-                                           std::string_view path, Context& context);
+std::optional<Environment> read_environment(const Value& value, const Scopes& scopes, std::string_view path,
+                                            Context& context);
+std::vector<Environment> read_environments(const Value* value, const Scopes& scopes, std::string_view path,
+                                           Context& context);
 
 ParameterSpaceDefinition read_parameter_space(const Value* value, const Scope& creation,
                                               std::string_view path, Context& context);
 HostRequirements read_host_requirements(const Value* value, const Scope& creation, std::string_view path,
                                         Context& context);
-std::vector<StepTemplate> read_steps(const Value* value, const Scope& creation,
-                                     const std::vector<ParameterDefinition>& parameters,
-                                     std::string_view path, Context& context);
+std::vector<StepTemplate> read_steps(const Value* value, const Scopes& scopes, std::string_view path,
+                                     Context& context);
 
 }  // namespace kiln::openjd

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "openjd/names.h"
@@ -32,18 +33,30 @@ bool exists_on_a_node(std::string_view name) {
 
 }  // namespace
 
+bool Scope::knows(std::string_view name) const {
+  for (const Scope* scope = this; scope != nullptr; scope = scope->outer) {
+    if (scope->names.contains(name)) return true;
+  }
+  return false;
+}
+
 std::string Scope::why_not(std::string_view name) const {
   const auto shown = shortened(name);
   if (name == "Job.Name" || name == "Step.Name") {
     return fmt::format("{} needs the extension EXPR, which is not supported", name);
   }
-  if (name.starts_with("Param.") && names.contains(fmt::format("Raw{}", name))) {
+  if (name.starts_with("Param.") && knows(fmt::format("Raw{}", name))) {
     return fmt::format("{} is a PATH, mapped on the node; here, {}, only Raw{} is known", shown, place(stage),
                        shown);
   }
-  for (const auto& known : names) {
-    if (is_near(name, known))
-      return fmt::format("there is no {} {}; is {} meant?", shown, place(stage), shortened(known));
+  std::vector<std::string_view> known;
+  for (const Scope* scope = this; scope != nullptr; scope = scope->outer) {
+    known.insert(known.end(), scope->names.begin(), scope->names.end());
+  }
+  const auto near =
+      std::find_if(known.begin(), known.end(), [&](std::string_view one) { return is_near(name, one); });
+  if (near != known.end()) {
+    return fmt::format("there is no {} {}; is {} meant?", shown, place(stage), shortened(*near));
   }
   if (stage == Stage::creation && exists_on_a_node(name)) {
     return fmt::format("{} is known on the node only, not {}; Param and RawParam are", shown, place(stage));
@@ -51,8 +64,7 @@ std::string Scope::why_not(std::string_view name) const {
   if (stage == Stage::environment && name.starts_with("Task.")) {
     return fmt::format("{} is known in a step's script only; an environment serves many tasks", shown);
   }
-  if (names.empty()) return fmt::format("there is no {}; nothing is known {}", shown, place(stage));
-  const std::vector<std::string_view> known(names.begin(), names.end());
+  if (known.empty()) return fmt::format("there is no {}; nothing is known {}", shown, place(stage));
   return fmt::format("there is no {} {}; known are {}", shown, place(stage), listed(known, "and"));
 }
 

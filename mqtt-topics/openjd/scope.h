@@ -16,8 +16,10 @@ enum class Stage {
 struct Scope {
   Stage stage = Stage::creation;
   std::set<std::string, std::less<>> names;  // "Param.Frames", "Session.WorkingDirectory"
+  const Scope* outer = nullptr;              // whose names are known here, too
 
-  // Why the name, which is not in `names`, may not stand here, and what may.
+  [[nodiscard]] bool knows(std::string_view name) const;
+  // Why the name, which is not known, may not stand here, and what may.
   [[nodiscard]] std::string why_not(std::string_view name) const;
 };
 

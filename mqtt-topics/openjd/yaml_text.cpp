@@ -11,6 +11,7 @@
 
 #include "openjd/document.h"
 #include "openjd/numbers.h"
+#include "openjd/problems.h"
 
 namespace kiln::openjd {
 
@@ -183,7 +184,7 @@ class YamlText {
     const auto name = view(event->data.alias.anchor);
     const auto found = anchors_.find(name);
     if (found == anchors_.end())
-      return wrong(event, fmt::format("there is no anchor '&{}' before this", name));
+      return wrong(event, fmt::format("there is no anchor {} before this", quoted(fmt::format("&{}", name))));
     if (!count_all(found->second)) return fail(std::move(too_many(event).error()));
     if (depth + depth_of(found->second) - 1 > limits_.depth) return fail(std::move(too_deep(event).error()));
     return found->second;
@@ -205,10 +206,10 @@ class YamlText {
                         (tag == "tag:yaml.org,2002:null" && value.kind == Value::Kind::null);
     if (agrees) return value;
     if (tag.starts_with(standard)) {
-      return wrong(event,
-                   fmt::format("'{}' is not what its tag !!{} says", text, tag.substr(standard.size())));
+      return wrong(event, fmt::format("{} is not what its tag {} says", quoted(text),
+                                      quoted(fmt::format("!!{}", tag.substr(standard.size())))));
     }
-    return wrong(event, fmt::format("the tag '{}' is not known; a template needs none", tag));
+    return wrong(event, fmt::format("the tag {} is not known; a template needs none", quoted(tag)));
   }
 
   // NOLINTNEXTLINE(misc-no-recursion): bounded by limits.depth
@@ -243,7 +244,7 @@ class YamlText {
             key, fmt::format("an object's key is a string, not {}; put it in quotes", describe(name->kind)));
       }
       if (!seen.insert(name->text).second) {
-        return wrong(key, fmt::format("the key '{}' stands twice in one object", name->text));
+        return wrong(key, fmt::format("the key {} stands twice in one object", quoted(name->text)));
       }
       Event item;
       if (auto status = next(item); !status) return fail(std::move(status.error()));

@@ -9,13 +9,17 @@ namespace kiln::openjd {
 
 namespace {
 
+std::string counted(std::size_t count, std::string_view what) {
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
 std::string summary(const Template& parsed) {
   if (const auto* job = std::get_if<JobTemplate>(&parsed)) {
-    return fmt::format("a valid job template: {} steps, {} parameters", job->steps.size(),
-                       job->parameters.size());
+    return fmt::format("a valid job template: {}, {}", counted(job->steps.size(), "step"),
+                       counted(job->parameters.size(), "parameter"));
   }
-  return fmt::format("a valid environment template: {} parameters",
-                     std::get<EnvironmentTemplate>(parsed).parameters.size());
+  const auto& environment = std::get<EnvironmentTemplate>(parsed);
+  return fmt::format("a valid environment template: {}", counted(environment.parameters.size(), "parameter"));
 }
 
 }  // namespace

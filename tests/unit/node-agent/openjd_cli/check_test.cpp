@@ -62,7 +62,7 @@ void a_valid_template_is_said_to_be_one() {
   for (const std::string name : {"a.json", "a.yaml", "a.template"}) {
     const auto said = checked(folder.file(name, valid));
     check_equal(said.status, 0);
-    check_contains(said.out, "a valid job template: 1 steps, 0 parameters\n");
+    check_contains(said.out, "a valid job template: 1 step, 0 parameters\n");
     check_equal(said.err, "");
   }
   const auto said = checked(folder.file(
