@@ -185,6 +185,7 @@ std::optional<ParameterSpace> ParameterSpace::create(const ParameterSpaceDefinit
       if (!list) continue;
       if (parameter.chunks) {
         std::vector<std::int64_t> numbers;
+        numbers.reserve(list->size());
         for (const auto& text : *list) numbers.push_back(integer_of(text).value_or(0));
         ranges = IntRanges::of(std::move(numbers));
       } else {
@@ -267,6 +268,7 @@ void ParameterSpace::pick(const Node& node, std::uint64_t index, std::vector<Tas
 std::vector<TaskParameterValue> ParameterSpace::at(std::uint64_t index) const {
   KILN_ASSERT(index < size());
   std::vector<TaskParameterValue> out;
+  out.reserve(parameters_.size());
   for (const auto& parameter : parameters_) out.push_back({parameter.name, parameter.type, ""});
   pick(root_, index, out);
   return out;

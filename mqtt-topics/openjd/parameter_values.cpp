@@ -86,6 +86,7 @@ Checked<std::vector<ParameterValue>> parameter_values(const std::vector<Paramete
                                                       const ParameterInput& input, const PathBase& base) {
   Problems problems;
   std::vector<std::string_view> names;
+  names.reserve(definitions.size());
   for (const auto& definition : definitions) names.emplace_back(definition.name);
   for (const auto& [name, value] : input) {
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;

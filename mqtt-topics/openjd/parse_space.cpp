@@ -132,6 +132,7 @@ void read_combination(ParameterSpaceDefinition& out, const Value* value, const s
   const auto text = read_text(value, {.min = 1, .max = max_characters, .controls = true}, path, context);
   if (!text || text->empty() || text->size() > max_characters) return;
   std::vector<std::string> names;
+  names.reserve(out.parameters.size());
   for (const auto& parameter : out.parameters) names.push_back(parameter.name);
   auto combination = Combination::parse(*text, names);
   if (!combination) {

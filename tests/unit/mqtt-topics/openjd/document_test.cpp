@@ -2,7 +2,6 @@
 #include "openjd/value.h"
 
 using kiln::Code;
-using kiln::openjd::describe;
 using kiln::openjd::parse_document;
 using kiln::openjd::Syntax;
 using kiln::openjd::Value;
