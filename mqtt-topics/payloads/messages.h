@@ -38,8 +38,9 @@ struct ControllerStatus {
   bool online = false;      // "state": "online" | "offline" (the last will)
   std::uint64_t epoch = 0;  // raised and stored before every connect
   std::string version;
-  std::string url;   // base of the HTTP API, "http://host:port"; empty in the last will
-  std::string farm = {};  // whose controller it is: epochs count within a farm; empty from one that does not say
+  std::string url;  // base of the HTTP API, "http://host:port"; empty in the last will
+  std::string farm =
+      {};  // whose controller it is: epochs count within a farm; empty from one that does not say
   friend bool operator==(const ControllerStatus&, const ControllerStatus&) = default;
 };
 
