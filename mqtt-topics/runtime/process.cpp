@@ -141,7 +141,8 @@ bool limit(int which, std::uint64_t value) {
 // ---- around it ------------------------------------------------------------------------------------------
 
 // Ours without what speaks to systemd in our name, and with the changes.
-std::vector<std::string> environment(const std::vector<std::pair<std::string, std::string>>& changes) {
+std::vector<std::string> environment(const std::vector<std::pair<std::string, std::string>>& changes,
+                                     const std::vector<std::string>& without) {
   std::map<std::string, std::string> all;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
@@ -150,6 +151,7 @@ std::vector<std::string> environment(const std::vector<std::pair<std::string, st
     const auto name = text.substr(0, equals);
     if (name != "NOTIFY_SOCKET" && !name.starts_with("WATCHDOG_")) all.emplace(name, text.substr(equals + 1));
   }
+  for (const auto& name : without) all.erase(name);
   for (const auto& [name, value] : changes) all[name] = value;
   std::vector<std::string> entries;
   entries.reserve(all.size());
@@ -206,7 +208,7 @@ Result<Pipe> make_pipe() {
   return Pipe{Fd(ends[0]), Fd(ends[1])};
 }
 
-Result<fs::path> find_program(const std::string& name) {
+Result<fs::path> find_program(const std::string& name, const std::optional<std::string>& other_path) {
   if (name.find('/') != std::string::npos) {
     if (::access(name.c_str(), X_OK) != 0) return fail(os_error(errno, fmt::format("starting {}", name)));
     return fs::path(name);
@@ -216,7 +218,9 @@ Result<fs::path> find_program(const std::string& name) {
     return fs::is_regular_file(path, error) && ::access(path.c_str(), X_OK) == 0;
   };
   const char* variable = std::getenv("PATH");
-  const std::string_view path = variable == nullptr ? "/usr/local/bin:/usr/bin:/bin" : variable;
+  const std::string_view path = other_path            ? std::string_view(*other_path)
+                                : variable == nullptr ? "/usr/local/bin:/usr/bin:/bin"
+                                                      : variable;
   for (std::size_t begin = 0; !name.empty() && begin <= path.size();) {
     const auto end = std::min(path.find(':', begin), path.size());
     auto candidate = fs::path(path.substr(begin, end - begin)) / name;
@@ -228,13 +232,16 @@ Result<fs::path> find_program(const std::string& name) {
 
 Result<Process> Process::spawn(const SpawnOptions& options) {
   KILN_ASSERT(!options.argv.empty());
-  const auto program = find_program(options.argv[0]);
+  const auto path = std::find_if(options.environment.begin(), options.environment.end(),
+                                 [](const auto& variable) { return variable.first == "PATH"; });
+  const auto program = find_program(
+      options.argv[0], path == options.environment.end() ? std::nullopt : std::optional(path->second));
   if (!program) return fail(program.error());
   auto trouble_pipe = make_pipe();
   if (!trouble_pipe) return fail(std::move(trouble_pipe.error()));
 
   auto argv_texts = options.argv;
-  auto env_texts = environment(options.environment);
+  auto env_texts = environment(options.environment, options.without);
   const auto argv = pointers(argv_texts);
   const auto envp = pointers(env_texts);
   Fd null;
@@ -287,6 +294,7 @@ Result<Process> Process::spawn(const SpawnOptions& options) {
   Process process;
   process.pid_ = pid;
   process.pidfd_ = std::move(pidfd);
+  process.keeps_group_ = options.keeps_group;
   return process;
 }
 
@@ -295,7 +303,10 @@ Process::~Process() {
 }
 
 Process::Process(Process&& other) noexcept
-    : pid_(std::exchange(other.pid_, 0)), pidfd_(std::move(other.pidfd_)), status_(other.status_) {}
+    : pid_(std::exchange(other.pid_, 0)),
+      pidfd_(std::move(other.pidfd_)),
+      status_(other.status_),
+      keeps_group_(other.keeps_group_) {}
 
 Process& Process::operator=(Process&& other) noexcept {
   if (this != &other) {
@@ -303,6 +314,7 @@ Process& Process::operator=(Process&& other) noexcept {
     pid_ = std::exchange(other.pid_, 0);
     pidfd_ = std::move(other.pidfd_);
     status_ = other.status_;
+    keeps_group_ = other.keeps_group_;
   }
   return *this;
 }
@@ -311,7 +323,7 @@ std::optional<ExitStatus> Process::wait(Milliseconds time) {
   if (!running()) return status_;
   if (!wait_readable(pidfd_.get(), time)) return std::nullopt;
   // Before it is reaped: its group's number is ours only as long as it is a zombie or has members.
-  ::kill(-pid_, SIGKILL);
+  if (!keeps_group_) ::kill(-pid_, SIGKILL);
   status_ = to_status(reap(pid_));
   return status_;
 }

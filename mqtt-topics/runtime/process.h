@@ -31,16 +31,19 @@ struct Limits {
 };
 
 struct SpawnOptions {
-  std::vector<std::string> argv;  // argv[0] is looked up in PATH unless it holds a '/'
-  std::filesystem::path cwd;      // "" = ours
+  // argv[0] is looked up in PATH, the one in `environment` if there is one, unless it holds a '/'.
+  std::vector<std::string> argv;
+  std::filesystem::path cwd;  // "" = ours
   // Added to ours, or in place of it. What speaks to systemd in our name (NOTIFY_SOCKET, WATCHDOG_*) is not
   // passed on.
   std::vector<std::pair<std::string, std::string>> environment;
+  std::vector<std::string> without;  // of ours, not passed on
   // Ours (borrowed for the call) -> the child's number. Not listed: 0 reads /dev/null, 1 and 2 are ours,
   // every other one is closed.
   std::vector<std::pair<int, int>> descriptors;
   Limits limits;
-  int niceness = 0;  // added to ours; 19 is the least urgent
+  int niceness = 0;          // added to ours; 19 is the least urgent
+  bool keeps_group = false;  // what it left behind in its group when it ended by itself lives on
 };
 
 // One child in a process group of its own. The kernel kills the child when this process ends, however that
@@ -62,7 +65,7 @@ class Process {
   // Readable once the child has ended: for poll().
   [[nodiscard]] int pidfd() const { return pidfd_.get(); }
   // How it ended; nullopt while it runs on after the time. A negative time waits for ever. What it left
-  // behind in its group is killed with it. Once ended, the answer stays.
+  // behind in its group is killed with it, unless keeps_group. Once ended, the answer stays.
   std::optional<ExitStatus> wait(std::chrono::milliseconds time);
   // Signals the whole group, while running().
   void signal(int number) const;
@@ -75,6 +78,7 @@ class Process {
   pid_t pid_ = 0;
   Fd pidfd_;
   std::optional<ExitStatus> status_;
+  bool keeps_group_ = false;
 };
 
 struct CaptureOptions {
@@ -93,8 +97,10 @@ struct Captured {
 // Runs it to its end. Errors: those of spawn; timeout when it was killed at the deadline or by cancel_fd.
 Result<Captured> run_capture(const std::vector<std::string>& argv, const CaptureOptions& options = {});
 
-// Where PATH has the program, or the name itself when it holds a '/'. Errors: not_found.
-Result<std::filesystem::path> find_program(const std::string& name);
+// Where PATH, or the `path` given in its place, has the program; the name itself when it holds a '/'. Errors:
+// not_found.
+Result<std::filesystem::path> find_program(const std::string& name,
+                                           const std::optional<std::string>& path = std::nullopt);
 
 // A pipe, both ends close-on-exec. Errors: io.
 struct Pipe {

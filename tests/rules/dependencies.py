@@ -28,18 +28,19 @@ MAY_KNOW = {
     "cli": ADAPTER | {"compiler"},
     "uplink": ADAPTER | {"planner"},
     "session": ADAPTER | {"planner", "openjd"},
+    "actions": ADAPTER | {"planner", "openjd"},
     "transfer": ADAPTER | {"planner"},
     "telemetry": ADAPTER | {"planner"},
 }
 CONTROLLER = {"scheduler", "compiler", "store", "fleet", "files", "http", "api", "web", "cli"}
-AGENT = {"planner", "uplink", "session", "transfer", "telemetry"}
+AGENT = {"planner", "uplink", "session", "actions", "transfer", "telemetry"}
 DAEMON_MAY_KNOW = {
     "controller": ADAPTER | (CONTROLLER - {"cli"}),
     "node-agent": ADAPTER | AGENT,
 }
 # A program's own folder may bear the name of the room that it puts at the command line.
 PROGRAM_MAY_KNOW = {
-    ("node-agent", "openjd"): {"base", "runtime", "openjd", "session"},
+    ("node-agent", "openjd"): {"base", "runtime", "openjd", "actions"},
 }
 # Outside headers that live in one room, in its sources only (never in a header).
 OWNED = {
