@@ -143,7 +143,9 @@ class Run {
   void kill() {
     is_killed_ = true;
     note("Sending SIGKILL to it and everything that it started");
-    // First the processes that left its group, while they can still be found as its descendants.
+    // It and its group stand still, so that it starts no more; then those that left the group, while they can
+    // still be found as its descendants.
+    process_.signal(SIGSTOP);
     kill_leftovers(command_.marker, process_.pid());
     process_.signal(SIGKILL);
   }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <random>
 #include <set>
 #include <utility>
@@ -45,9 +46,9 @@ Result<EmbeddedFiles> EmbeddedFiles::create(fs::path folder, const std::vector<o
     out.files_.push_back({file, folder / name});
   }
   std::error_code error;
-  fs::create_directory(folder, error);
-  if (error) {
-    return fail(runtime::os_error(error.value(), fmt::format("making the folder {}", folder.native())));
+  if (!fs::create_directory(folder, error)) {
+    return fail(runtime::os_error(error ? error.value() : EEXIST,
+                                  fmt::format("making the folder {}", folder.native())));
   }
   out.folder_ = std::move(folder);
   out.normalizes_ = extensions.feature_bundle_1;

@@ -116,6 +116,8 @@ struct Session::State {
   }
   bool may_start() { return !is_over && cancel.take().count == 0; }
 
+  // A folder of our own, so that nothing of ours meets what actions make in theirs.
+  fs::path files_folder() const { return folder / "embedded_files"; }
   std::string next_part(std::string_view what) { return fmt::format("{}-{}", what, ++parts); }
 
   // ---- what it says
@@ -329,7 +331,7 @@ struct Session::State {
     const auto part = next_part("environment");
     entered.push_back({environment, of_template, {}, false});
     variables.enter();
-    auto files = EmbeddedFiles::create(folder / part, environment.files, of_template);
+    auto files = EmbeddedFiles::create(files_folder() / part, environment.files, of_template);
     if (!files) return broken(title, files.error());
     entered.back().files = std::move(*files);
     if (const auto set = set_variables(environment); !set) return broken(title, set.error());
@@ -370,7 +372,7 @@ struct Session::State {
 
   ActionResult run(const openjd::StepScript& script, const openjd::Extensions& of_template,
                    const std::vector<openjd::TaskParameterValue>& values) {
-    auto files = EmbeddedFiles::create(folder / next_part("task"), script.files, of_template);
+    auto files = EmbeddedFiles::create(files_folder() / next_part("task"), script.files, of_template);
     if (!files) return broken("task", files.error());
     Act out;
     out.stage = Stage::run;
@@ -414,6 +416,7 @@ Result<std::unique_ptr<Session>> Session::open(Config config) {
   auto session = std::unique_ptr<Session>(new Session(std::move(state)));
 
   auto& self = *session->state_;
+  if (auto made = runtime::make_folders(self.files_folder()); !made) return fail(std::move(made.error()));
   const auto rules_file = self.folder / "path_mapping_rules.json";
   const auto& mapping = self.config.path_mapping;
   if (auto written = runtime::write_file_atomically(rules_file, mapping.dump(), 0600); !written)

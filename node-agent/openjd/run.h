@@ -12,13 +12,13 @@ namespace kiln::openjd {
 struct RunOptions {
   std::filesystem::path file;
   // "NAME=VALUE", "file://FILE" of an object in JSON or YAML, or such an object as JSON; the last one counts.
-  std::vector<std::string> parameters;
-  std::vector<std::filesystem::path> environments;  // environment templates, in the order of entering
-  std::string path_mapping_rules;                   // "file://FILE" or the JSON itself; "": none
-  std::string step;                                 // only this one; "": all
-  bool with_dependencies = false;                   // and the steps that it depends on
-  std::vector<std::string> task_parameters;  // "NAME=VALUE": only the tasks of `step` with these values
-  bool keeps_folder = false;                 // of the session, to look at
+  std::vector<std::string> parameters = {};
+  std::vector<std::filesystem::path> environments = {};  // environment templates, in the order of entering
+  std::string path_mapping_rules = {};                   // "file://FILE" or the JSON itself; "": none
+  std::string step = {};                                 // only this one; "": all
+  bool with_dependencies = false;                        // and the steps that it depends on
+  std::vector<std::string> task_parameters = {};  // "NAME=VALUE": only the tasks of `step` with these values
+  bool keeps_folder = false;                      // of the session, to look at
 };
 
 // Runs the job and prints its log on `out`; what is wrong with the input goes to `err`, a line a problem.

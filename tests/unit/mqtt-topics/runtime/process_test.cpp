@@ -206,6 +206,45 @@ void a_cancel_descriptor_ends_a_capture() {
   check_equal(captured.error().message, "sleep was cancelled");
 }
 
+void variables_of_ours_may_be_left_out_and_a_path_of_the_child_finds_its_program() {
+  ::setenv("KILN_LEFT_OUT", "ours", 1);
+  auto pipe = kiln::runtime::make_pipe();
+  check_ok(pipe);
+  kiln::runtime::SpawnOptions options;
+  options.argv = {"sh", "-c", "echo ${KILN_LEFT_OUT-gone}"};
+  options.without = {"KILN_LEFT_OUT"};
+  options.descriptors = {{pipe->write.get(), 1}};
+  auto child = Process::spawn(options);
+  check_ok(child);
+  check(child->wait(10s).has_value());
+  std::array<char, 16> word{};
+  check_equal(::read(pipe->read.get(), word.data(), word.size()), 5);
+  check_equal(std::string(word.data()), "gone\n");
+  ::unsetenv("KILN_LEFT_OUT");
+
+  options.environment = {{"PATH", "/nowhere"}};
+  child = Process::spawn(options);
+  check(!child.has_value());
+  check(child.error().code == Code::not_found);
+}
+
+void a_child_may_leave_its_group_behind() {
+  auto pipe = kiln::runtime::make_pipe();
+  check_ok(pipe);
+  kiln::runtime::SpawnOptions options;
+  options.argv = {"sh", "-c", "sleep 600 & true"};
+  options.descriptors = {{pipe->write.get(), 1}};
+  options.keeps_group = true;
+  auto child = Process::spawn(options);
+  check_ok(child);
+  pipe->write.reset();
+  const auto group = child->pid();
+  check_equal(child->wait(10s)->code, 0);
+  check_equal(::kill(-group, 0), 0);  // the sleeper
+  check_equal(::kill(-group, SIGKILL), 0);
+  check(kiln::runtime::wait_readable(pipe->read.get(), 10s));  // nobody holds the other end any more
+}
+
 void systemd_is_not_spoken_to_by_children() {
   ::setenv("NOTIFY_SOCKET", "/run/x", 1);
   ::setenv("WATCHDOG_USEC", "1", 1);
@@ -231,6 +270,9 @@ int main(int argc, char** argv) {
         a_child_over_its_time_is_killed_with_its_children},
        {"a cancel descriptor ends a capture", a_cancel_descriptor_ends_a_capture},
        {"limits, cwd and environment reach the child", limits_cwd_and_environment_reach_the_child},
+       {"variables of ours may be left out, and a PATH of the child finds its program",
+        variables_of_ours_may_be_left_out_and_a_path_of_the_child_finds_its_program},
+       {"a child may leave its group behind", a_child_may_leave_its_group_behind},
        {"systemd is not spoken to by children", systemd_is_not_spoken_to_by_children},
        {"only the descriptors that were given are open", only_the_descriptors_that_were_given_are_open},
        {"descriptors may trade places", descriptors_may_trade_places},

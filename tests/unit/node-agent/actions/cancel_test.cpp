@@ -181,6 +181,20 @@ steps: [{name: Only, script: {actions: {onRun: {command: bash, args: ["-c", "yes
   check_ending(bench.run(), Ending::timed_out, "timeout");
 }
 
+void a_task_that_goes_on_starting_processes_is_ended() {
+  Bench bench(R"yaml(
+name: Rabbits
+steps: [{name: Only, script: {actions: {onRun: {command: bash, args: ["-c", "while :; do setsid sleep 1000 & echo last=$!; sleep 0.002; done"]}}}}]
+)yaml");
+  auto result = std::async(std::launch::async, [&] { return bench.run(); });
+  bench.await("last=");
+  bench.session->cancel();
+  check_ending(result.get(), Ending::cancelled, "cancelled");
+  const auto text = bench.output();
+  for (auto at = text.find("last="); at != std::string::npos; at = text.find("last=", at + 1))
+    check(!is_alive(std::atoi(text.c_str() + at + 5)));
+}
+
 void a_session_that_is_dropped_takes_its_daemons_along() {
   Bench bench(R"yaml(
 name: Dropped
@@ -212,6 +226,8 @@ int main() {
            &an_onexit_that_hangs_is_ended_by_its_timeout_or_a_cancel_of_its_own},
           {"a cancelled session starts nothing", &a_cancelled_session_starts_nothing},
           {"a flood of output does not stop the clock", &a_flood_of_output_does_not_stop_the_clock},
+          {"a task that goes on starting processes is ended",
+           &a_task_that_goes_on_starting_processes_is_ended},
           {"a session that is dropped takes its daemons along",
            &a_session_that_is_dropped_takes_its_daemons_along},
       });

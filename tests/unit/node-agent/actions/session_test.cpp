@@ -51,7 +51,7 @@ void a_task_sees_every_value() {
   check_contains(output, "args two words|1-4|C:\\out\\a\n");
   check_contains(output, "paths /mnt/show/in /show/in /mnt/out/a C:\\out\\a\n");
   check_contains(output, fmt::format("session {0} true {0}/path_mapping_rules.json\n", folder));
-  check_contains(output, fmt::format("file {}/task-1/Data-", folder));
+  check_contains(output, fmt::format("file {}/embedded_files/task-1/Data-", folder));
   check_contains(output, fmt::format("in {}\n", folder));
   check_contains(output, "slot 7\n");
   check_contains(output, "mode 400 ");
@@ -63,8 +63,8 @@ void a_task_sees_every_value() {
   check_success(bench.run(1));
   check_contains(bench.output(), "frame 5-7\n");
   // A task's files go with it.
-  check(!fs::exists(bench.session->folder() / "task-1"));
-  check(!fs::exists(bench.session->folder() / "task-2"));
+  check(!fs::exists(bench.session->folder() / "embedded_files/task-1"));
+  check(!fs::exists(bench.session->folder() / "embedded_files/task-2"));
 }
 
 void without_rules_paths_stay_and_the_file_says_so() {
