@@ -118,9 +118,11 @@ def read_answer(stream, is_head):
 
 
 class Pump:
-    """A box's way to the broker: bytes, as they come."""
+    """A box's way to the broker: bytes, as they come, or late: `delay_share` of them by up to a second."""
 
-    def __init__(self, address, port):
+    def __init__(self, address, port, seed):
+        self.chance = random.Random(seed)
+        self.delay_share = 0.0
         self.listener = socket.create_server((address, port), backlog=16)
         self.port = port
         threading.Thread(target=self.serve, daemon=True).start()
@@ -143,11 +145,12 @@ class Pump:
             self.pump(client, server)
             back.join()
 
-    @staticmethod
-    def pump(source, sink):
+    def pump(self, source, sink):
         """Passes bytes on until one side ends, then ends both."""
         try:
             while data := source.recv(65536):
+                if self.chance.random() < self.delay_share:
+                    time.sleep(self.chance.random())
                 sink.sendall(data)
         except OSError:
             pass
@@ -172,7 +175,7 @@ class Box:
             ip("-n", self.name, *args)
         self.wire = Wire(f"10.99.{number}.1", farm.http_port, seed)
         self.url = f"http://10.99.{number}.1:{self.wire.port}"
-        Pump(f"10.99.{number}.1", farm.mqtt_port)
+        self.pump = Pump(f"10.99.{number}.1", farm.mqtt_port, -seed)
         self.start()
 
     def start(self):
@@ -196,31 +199,36 @@ class Saboteur:
         self.chance = random.Random(seed)
         self.counts = {}
         self.cut = {}  # box -> when its link comes back
+        self.long_cuts = 0  # that ended by themselves
         self.full_until = None
 
     DEEDS = {"kill an agent": 4, "kill a renderer": 4, "kill the broker": 2, "kill the controller": 2,
              "cut a link": 3, "fill the disk": 1, "restart the controller": 1}
 
-    def run(self, seconds):
+    def run(self, seconds, keep_busy):
         end = time.monotonic() + seconds
-        for box in self.boxes:
-            box.wire.fault_share = 0.15
+        self.shake(0.15)
         while time.monotonic() < end:
             time.sleep(self.chance.uniform(0.2, 2.5))
             self.mend(time.monotonic())
+            keep_busy()
             deed = self.chance.choices(list(self.DEEDS), self.DEEDS.values())[0]
             print(f"{time.strftime('%H:%M:%S')} {deed}", flush=True)
             self.counts[deed] = self.counts.get(deed, 0) + 1
             getattr(self, deed.replace(" ", "_"))(self.chance.choice(self.boxes))
-        for box in self.boxes:
-            box.wire.fault_share = 0.0
+        self.shake(0)
         self.mend(float("inf"))
+
+    def shake(self, share):
+        for box in self.boxes:
+            box.wire.fault_share = box.pump.delay_share = share
 
     def mend(self, now):
         for box, until in list(self.cut.items()):
             if now >= until:
                 box.set_link("up")
                 del self.cut[box]
+                self.long_cuts += now < float("inf") and box.cut_s >= 30
         if self.full_until and now >= self.full_until:
             (self.small_disk / "ballast").unlink()
             self.full_until = None
@@ -256,7 +264,8 @@ class Saboteur:
         if box not in self.cut:
             box.set_link("down")
         # Some outlast three heartbeats and the grace period, most do not.
-        self.cut[box] = time.monotonic() + self.chance.choice([1, 3, 8, 30])
+        box.cut_s = self.chance.choice([1, 3, 8, 30])
+        self.cut[box] = time.monotonic() + box.cut_s
 
     def fill_the_disk(self, _):
         if self.full_until:

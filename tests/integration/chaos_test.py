@@ -55,12 +55,13 @@ class Chaos(unittest.TestCase):
         scene = make_scene(self.folder / "scene.blend", frames=(1, FRAMES))
         jobs = [self.farm.submit(scene, f"1-{FRAMES}")["id"]]
         saboteur = Saboteur(self.farm, self.boxes, self.small, self.start_controller, SEED)
-        left = SECONDS
-        while left > 0:
-            saboteur.run(min(left, 15))
-            left -= 15
-            if self.farm.get(f"/api/v1/jobs/{jobs[-1]}")["state"] == "done" and left > 0:
+
+        def keep_busy():
+            is_full = saboteur.full_until is not None  # then a submission is refused, as it should be
+            if not is_full and self.farm.get(f"/api/v1/jobs/{jobs[-1]}")["state"] == "done":
                 jobs.append(self.farm.submit(scene, f"1-{FRAMES}")["id"])
+
+        saboteur.run(SECONDS, keep_busy)
         print(f"done: {saboteur.counts}; on the wires: {[box.wire.counts for box in self.boxes]}; {len(jobs)} jobs")
 
         reference = render_with_blender(scene, self.folder / "reference")
@@ -72,6 +73,7 @@ class Chaos(unittest.TestCase):
             output = pathlib.Path(self.farm.get(f"/api/v1/jobs/{job}")["output_dir"])
             self.assertEqual(expected, pictures(output / "render"), job)
         self.check_books(jobs)
+        self.check_logs(saboteur.counts, saboteur.long_cuts)
 
     def check_books(self, jobs):
         """The database tells the same story: one accepted attempt and one result a task."""
@@ -83,8 +85,17 @@ class Chaos(unittest.TestCase):
             self.assertEqual([(FRAMES,)] * len(jobs), ask("SELECT count(DISTINCT frame) FROM result GROUP BY job"))
             self.assertEqual([(FRAMES * len(jobs),)], ask("SELECT count(*) FROM result"))
             self.assertEqual([], ask("SELECT state FROM task WHERE state != 'done'"))
+
+    def check_logs(self, deeds, long_cuts):
+        """Whoever reads the log finds what happened."""
         said = self.farm.log("controller")
-        self.assertRegex(said, r"box-\d is online")
+        expected = {"kill the broker": "Mosquitto is gone", "kill the controller": "epoch [2-9]",
+                    "kill an agent": r"box-\d is (offline|online)", "fill the disk": "disk|space|full"}
+        for deed, words in expected.items():
+            if deeds.get(deed):
+                self.assertRegex(said, words, deed)
+        if long_cuts:
+            self.assertRegex(said, r"box-\d is (unknown|offline)")
 
 
 if __name__ == "__main__":
