@@ -37,7 +37,7 @@ struct SpawnOptions {
   // Added to ours, or in place of it. What speaks to systemd in our name (NOTIFY_SOCKET, WATCHDOG_*) is not
   // passed on.
   std::vector<std::pair<std::string, std::string>> environment;
-  std::vector<std::string> without;  // of ours, not passed on
+  std::vector<std::string> without = {};  // of ours, not passed on
   // Ours (borrowed for the call) -> the child's number. Not listed: 0 reads /dev/null, 1 and 2 are ours,
   // every other one is closed.
   std::vector<std::pair<int, int>> descriptors;
