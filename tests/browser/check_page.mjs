@@ -52,6 +52,8 @@ async function fits(page) {
   assert.match(await page.locator(".job.failed").innerText(), /camera/i);
   assert.match(await page.locator(".job.running").innerText(), /of 60 tasks/);
   await page.locator(".node .held").first().waitFor();
+  assert.match(await page.locator(".job.done").innerText(), /1 held for a look[^]*Frame 3[^]*all black/);
+  await page.locator(".frame.look").waitFor();
 
   // Live: another frame arrives without a reload.
   const newest = () => page.locator(".frame .number").first().innerText();
@@ -75,6 +77,9 @@ async function fits(page) {
   await page.locator(".node button", { hasText: "Drain" }).waitFor();
   await page.locator(".job.running button", { hasText: "Pause" }).click();
   await page.locator(".job.paused button", { hasText: "Resume" }).click();
+  await page.locator(".job.done button", { hasText: "Accept" }).click();
+  await page.locator(".frame.look").waitFor({ state: "detached" });
+  await until(page, "no frame is held", () => !document.querySelector(".job.done")?.innerText.includes("held"));
   assert.deepEqual(troubles, []);
   await context.close();
 }

@@ -8,7 +8,7 @@ import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "integration"))
-from farm import Farm, make_scene, wait_until  # noqa: E402
+from farm import BLACK_AT_3, Farm, make_scene, wait_until  # noqa: E402
 
 
 class Page(unittest.TestCase):
@@ -18,7 +18,7 @@ class Page(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder, Farm() as farm:
             farm.agent("box-1")
             folder = pathlib.Path(folder)
-            done = farm.submit(make_scene(folder / "pot.blend"), "1-4")["id"]
+            done = farm.submit(make_scene(folder / "pot.blend", BLACK_AT_3, (1, 5)), "1-5")["id"]
             failing = make_scene(folder / "dark.blend", "bpy.data.objects.remove(bpy.data.objects['Camera'])")
             failed = farm.submit(failing, "1-3")["id"]
             farm.wait_for_job(done)

@@ -27,6 +27,14 @@ SCENES = pathlib.Path(os.environ.get("KILN_SCENES", SOURCE.parent / "shared/scen
 DEADLINE_S = 120  # for anything that is not rendering: generous, because CI machines are slow and noisy
 
 
+# For make_scene: nothing but black at frame 3.
+BLACK_AT_3 = """
+for frame, exposure in ((2, 1), (3, 0), (4, 1)):
+    scene.cycles.film_exposure = exposure
+    scene.keyframe_insert('cycles.film_exposure', frame=frame)
+"""
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -5,7 +5,7 @@ import subprocess
 import tempfile
 import unittest
 
-from farm import Farm, make_scene, wait_until
+from farm import BLACK_AT_3, Farm, make_scene, wait_until
 
 # Hangs at frame 2, the first time that it is rendered.
 HANGS_ONCE = """
@@ -14,12 +14,6 @@ driver = cube.driver_add('location', 2).driver
 driver.expression = ("0 if frame != 2 or __import__('os').path.exists('%s') else "
                      "(open('%s', 'w').close(), __import__('time').sleep(900)) and 0" % (marker, marker))
 assert len(driver.expression) < 256
-"""
-# Nothing but black at frame 3.
-BLACK_AT_3 = """
-for frame, exposure in ((2, 1), (3, 0), (4, 1)):
-    scene.cycles.film_exposure = exposure
-    scene.keyframe_insert('cycles.film_exposure', frame=frame)
 """
 
 

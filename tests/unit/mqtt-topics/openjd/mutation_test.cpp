@@ -236,7 +236,7 @@ void use(const Template& parsed, std::uint64_t seed) {
   if (job == nullptr) return;
   Submission submission;
   submission.job = job;
-  submission.base = {"/templates", "/work"};
+  submission.base = {"/templates", "/shots"};
   for (const auto& parameter : job->parameters) {
     if (!parameter.default_value) submission.parameters.emplace(parameter.name, Value::of("1"));
   }

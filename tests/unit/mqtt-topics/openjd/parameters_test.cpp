@@ -125,14 +125,14 @@ void values_are_checked_against_their_definition() {
       {"type: STRING, maxLength: 2", "{P: äö}", "äö"},
       {"type: STRING, maxLength: 2", "{P: abc}", "!at most 2"},
       {"type: STRING", "{P: a, Q: b}", "!no such parameter; is 'P' meant"},
-      {"type: PATH", "{P: sub/a}", "/work/sub/a"},
+      {"type: PATH", "{P: sub/a}", "/shots/sub/a"},
       {"type: PATH", "{P: ../a}", "/a"},
       {"type: PATH", "{P: /x/a}", "/x/a"},
-      {"type: PATH", "{P: 's3://bucket/key'}", "/work/s3:/bucket/key"},
+      {"type: PATH", "{P: 's3://bucket/key'}", "/shots/s3:/bucket/key"},
       {"type: PATH", "{P: ''}", ""},
-      {"type: PATH, allowedValues: [a]", "{P: a}", "/work/a"},
+      {"type: PATH, allowedValues: [a]", "{P: a}", "/shots/a"},
       {"type: PATH, allowedValues: [a]", "{P: b}", "!not allowed"},
-      {"type: PATH, maxLength: 1", "{P: a}", "/work/a"},
+      {"type: PATH, maxLength: 1", "{P: a}", "/shots/a"},
       {"type: PATH, default: a/b", "{}", "/templates/t/a/b"},
       {"type: PATH, default: .", "{}", "/templates/t"},
       {"type: PATH, default: ./a/./../b/.", "{}", "/templates/t/b"},
@@ -147,7 +147,7 @@ void values_are_checked_against_their_definition() {
   };
   for (const auto& one : cases) {
     const auto job = parsed<JobTemplate>(with_parameter("name: P, " + one.fields));
-    const auto values = parameter_values(job.parameters, input(one.given), {"/templates/t/", "/work"});
+    const auto values = parameter_values(job.parameters, input(one.given), {"/templates/t/", "/shots"});
     if (one.want.starts_with('!')) {
       if (values) print_error("accepted: %s %s\n", one.fields.c_str(), one.given.c_str());
       check(!values.has_value());
