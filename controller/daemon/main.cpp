@@ -366,7 +366,9 @@ int main(int argc, char** argv) {
     return kiln::controller::run(*config, signals);
   }();
   if (!done) {
-    fmt::print(stderr, "kiln-controller: {}\n", done.error().message);
+    const bool is_full = done.error().code == kiln::Code::full;
+    fmt::print(stderr, "kiln-controller: {}{}\n", done.error().message,
+               is_full ? "; free some space, then start it again: nothing is lost" : "");
     return 1;
   }
   return 0;

@@ -94,8 +94,9 @@ Checked<std::vector<ParameterValue>> parameter_values(const std::vector<Paramete
       problems.add("", "");
       continue;
     }
-    const auto near = std::find_if(names.begin(), names.end(),
-                                   [&](std::string_view known) { return is_near(name, known); });
+    const auto near = std::find_if(names.begin(), names.end(), [&wanted = name](std::string_view known) {
+      return is_near(wanted, known);
+    });
     problems.add(at_key("parameters", name),
                  near != names.end() ? fmt::format("there is no such parameter; is '{}' meant?", *near)
                  : names.empty()
