@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "session/bytes.h"
+#include "session/exr_header.h"
 
 namespace kiln::session {
 
@@ -238,24 +239,15 @@ std::optional<ExrLook> read_exr(Bytes& in, std::string_view all, std::uint64_t& 
   if ((in.u32(4) & other_kinds) != 0) return std::nullopt;
   ExrLook look;
   at = 8;
-  while (in.u8(at) != 0) {
-    const auto name_end = all.find('\0', at);
-    if (name_end == std::string_view::npos) return std::nullopt;
-    const auto type_end = all.find('\0', name_end + 1);
-    if (type_end == std::string_view::npos) return std::nullopt;
-    const auto name = all.substr(at, name_end - at);
-    const auto size = in.u32(type_end + 1);
-    const auto value = type_end + 5;
-    if (!in.has(value, size)) return std::nullopt;
+  const auto keep = [&](std::string_view name, std::uint64_t value, std::uint64_t size) {
     if (name == "channels") look.channels = read_channels(all.substr(value, size));
     if (name == "compression") look.compression = in.u8(value);
     if (name == "dataWindow") {
       look.width = std::int64_t{in.i32(value + 8)} - in.i32(value) + 1;
       look.height = std::int64_t{in.i32(value + 12)} - in.i32(value + 4) + 1;
     }
-    at = value + size;
-  }
-  ++at;
+  };
+  if (!walk_exr_header(in, all, at, keep)) return std::nullopt;
   const auto has = [&](Channel::What what) {
     return std::any_of(look.channels.begin(), look.channels.end(),
                        [&](const auto& one) { return one.what == what; });

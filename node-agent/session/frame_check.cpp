@@ -18,6 +18,7 @@
 #include "runtime/files.h"
 #include "session/blank_check.h"
 #include "session/bytes.h"
+#include "session/exr_header.h"
 
 namespace kiln::session {
 
@@ -96,15 +97,7 @@ struct ExrPart {
 // From `at`, past the header's closing null on return. nullopt: cut off.
 std::optional<ExrPart> read_exr_header(Bytes& in, std::string_view all, std::uint64_t& at) {
   ExrPart part;
-  while (in.u8(at) != 0) {
-    const auto name_end = all.find('\0', at);
-    if (name_end == std::string_view::npos) return std::nullopt;
-    const auto type_end = all.find('\0', name_end + 1);
-    if (type_end == std::string_view::npos) return std::nullopt;
-    const auto name = all.substr(at, name_end - at);
-    const auto size = in.u32(type_end + 1);
-    const auto value = type_end + 5;
-    if (!in.has(value, size)) return std::nullopt;
+  const auto keep = [&](std::string_view name, std::uint64_t value, std::uint64_t size) {
     if (name == "dataWindow") {
       part.x_min = in.i32(value);
       part.y_min = in.i32(value + 4);
@@ -123,10 +116,8 @@ std::optional<ExrPart> read_exr_header(Bytes& in, std::string_view all, std::uin
     } else if (name == "type") {
       part.deep = in.text(value, size).starts_with("deep");
     }
-    at = value + size;
-  }
-  if (in.ran_out()) return std::nullopt;
-  ++at;
+  };
+  if (!walk_exr_header(in, all, at, keep) || in.ran_out()) return std::nullopt;
   return part;
 }
 

@@ -29,8 +29,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::size_t workers = 2;  // one attempt's frames may wait for a commit while another's move
-constexpr unsigned max_broken_files =
-    3;  // times that a file may arrive with another digest than it left with
+constexpr unsigned max_broken_bodies =
+    3;  // times that a file or the report may arrive with another digest than it left with
 
 // What a try came to.
 struct Outcome {
@@ -59,7 +59,7 @@ struct Work {
   std::size_t files_sent = 0;
   bool is_log_sent = false;
   bool is_fresh = true;  // everything was sent in this try
-  unsigned broken_files = 0;
+  unsigned broken_bodies = 0;
   std::string kept;                              // told as kept, and why
   std::optional<std::int64_t> unknown_since_ms;  // nobody knew its job
 };
@@ -191,7 +191,7 @@ Step Delivery::State::send_files(Work& work, const payloads::ResultReport& repor
     if (!put) return unanswered(put.error());
     if (put->ok()) continue;
     auto outcome = judge(*put, work.entry.farm);
-    if (put->status == 422 && ++work.broken_files < max_broken_files) outcome.kind = Outcome::Kind::busy;
+    if (put->status == 422 && ++work.broken_bodies < max_broken_bodies) outcome.kind = Outcome::Kind::busy;
     outcome.why = fmt::format("{}: {}", file.path, outcome.why);
     return outcome;
   }
@@ -232,7 +232,7 @@ Outcome Delivery::State::deliver(Work& work, runtime::HttpClient& client) {
   if (!answer->ok()) {
     auto outcome = judge(*answer, work.entry.farm);
     // It may miss what an earlier try sent, or have got a damaged report: everything once more.
-    const bool was_damaged = answer->status == 422 && ++work.broken_files < max_broken_files;
+    const bool was_damaged = answer->status == 422 && ++work.broken_bodies < max_broken_bodies;
     if (outcome.kind == Outcome::Kind::refused && (!work.is_fresh || was_damaged)) {
       work.files_sent = 0;
       outcome.kind = Outcome::Kind::busy;
