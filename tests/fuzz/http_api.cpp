@@ -43,34 +43,8 @@ class Memory final : public http::Connection {
   std::string& out_;
 };
 
-struct Controller {
-  test::FakeReader reader;
-  test::FakeFarm farm{reader};
-  test::FakeLive live;
-  test::FakeStorage storage;
-  test::FakeAssets assets;
-  api::EventRing events{"run1", 8, 2};
-  api::Broadcaster broadcaster{events, live, [](const JobId&) { return std::string("/data"); }};
-  http::Counters counters;
-  api::Api api{
-      farm,
-      reader,
-      live,
-      storage,
-      assets,
-      events,
-      broadcaster,
-      counters,
-      {.farm = "attic", .mqtt_host = "", .mqtt_port = 8783, .data_dir = "/data", .max_file_bytes = 1 << 20},
-      [] { return 7U; },
-      [] {
-        return Instant{61'000, 1'000'000};
-      },
-      Instant{1'000, 940'000}};
-
+struct Controller : test::Backing {
   Controller() {
-    reader.job_rows = {test::job_row("1-aaaaa", 1), test::job_row("2-bbbbb", 2)};
-    reader.node_rows = {test::node_row("render-1", "3.4.1")};
     scheduler::TaskRow task;
     task.id = *TaskId::parse("1-aaaaa-0");
     task.attempt = 2;

@@ -318,8 +318,8 @@ struct FakeAssets final : Assets {
   }
 };
 
-// The API with all of that behind it, served on a port of loopback.
-struct World {
+// The API with all of that behind it; two jobs and a node are known.
+struct Backing {
   FakeReader reader;
   FakeFarm farm{reader};
   FakeLive live;
@@ -343,11 +343,18 @@ struct World {
         return Instant{61'000, 1'000'000};
       },
       Instant{1'000, 940'000}};
+
+  Backing() {
+    reader.job_rows = {job_row("1-aaaaa", 1), job_row("2-bbbbb", 2)};
+    reader.node_rows = {node_row("render-1", "3.4.1")};
+  }
+};
+
+// The same, served on a port of loopback.
+struct World : Backing {
   std::unique_ptr<http::Server> server;
 
   World() {
-    reader.job_rows = {job_row("1-aaaaa", 1), job_row("2-bbbbb", 2)};
-    reader.node_rows = {node_row("render-1", "3.4.1")};
     http::Config config;
     config.port = 0;
     config.counters = &counters;
