@@ -54,6 +54,19 @@ Result<std::vector<std::string>> unknown_jobs(const files::Layout& layout, const
   return unknown;
 }
 
+// Calls for every result of a job until it returns false.
+Status each_result_of(const store::Reader& reader, const JobId& job,
+                      const std::function<bool(const scheduler::ResultRow&)>& on_result) {
+  for (std::uint32_t from = 0;; from += store::max_rows) {
+    const auto page = reader.results({.job = job, .from = from, .limit = store::max_rows});
+    if (!page) return fail(page.error());
+    for (const auto& result : *page) {
+      if (!on_result(result)) return {};
+    }
+    if (page->size() < store::max_rows) return {};
+  }
+}
+
 // Calls for every result, job by job, until it returns false.
 Status each_result(
     const store::Reader& reader, const std::function<bool(const scheduler::JobRow&)>& wanted,
@@ -65,14 +78,10 @@ Status each_result(
     for (const auto& job : *jobs) {
       before = job.number;
       if (!wanted(job)) continue;
-      for (std::uint32_t from = 0;; from += store::max_rows) {
-        const auto page = reader.results({.job = job.id, .from = from, .limit = store::max_rows});
-        if (!page) return fail(page.error());
-        for (const auto& result : *page) {
-          if (!on_result(job, result)) return {};
-        }
-        if (page->size() < store::max_rows) break;
-      }
+      bool goes_on = true;
+      auto read = each_result_of(reader, job.id,
+                                 [&](const auto& result) { return goes_on = on_result(job, result); });
+      if (!read || !goes_on) return read;
     }
     if (before <= 1) return {};
   }
@@ -93,15 +102,11 @@ Result<std::size_t> move_unknown_frames(const files::Layout& layout, const files
       return false;
     }
     std::set<std::string> known;
-    for (std::uint32_t from = 0;; from += store::max_rows) {
-      const auto page = reader.results({.job = job.id, .from = from, .limit = store::max_rows});
-      if (!page) {
-        status = fail(page.error());
-        return false;
-      }
-      for (const auto& result : *page) known.insert(result.file.path);
-      if (page->size() < store::max_rows) break;
-    }
+    status = each_result_of(reader, job.id, [&](const auto& result) {
+      known.insert(result.file.path);
+      return true;
+    });
+    if (!status) return false;
     for (const auto& file : *listed) {
       if (known.contains(file.path)) continue;
       const auto target = layout.job(job.id) / folder / file.path;
