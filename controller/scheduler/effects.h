@@ -33,6 +33,15 @@ struct SaveResult {
 struct SaveNode {
   NodeRow row;
 };
+struct SaveFarm {
+  FarmSettings settings;
+};
+struct SaveUsage {
+  UsageRow row;
+};
+struct EraseNode {
+  NodeId node;
+};
 struct EraseJob {  // job, tasks, attempts, results; the shell also removes its folder
   JobId job;
 };
@@ -61,6 +70,12 @@ struct SendCommand {
 };
 struct SendRebirth {};  // cmd/all
 
+// A magic packet to that network address: the node sleeps.
+struct WakeNode {
+  NodeId node;
+  std::string mac;
+};
+
 // ---- to whoever asked
 // ---------------------------------------------------------------------------------------
 
@@ -72,7 +87,13 @@ struct Committed {
   payloads::Verdict verdict = payloads::Verdict::accepted;
 };
 struct Done {};
-using AnswerValue = std::variant<Done, JobAccepted, Committed>;
+struct Explanation {
+  std::vector<Reason> reasons;  // the job's own first, then by step, then by node; at most 1000
+};
+struct Requeued {
+  std::uint32_t tasks = 0;
+};
+using AnswerValue = std::variant<Done, JobAccepted, Committed, Explanation, Requeued>;
 struct Answer {
   RequestId request = 0;
   Result<AnswerValue> value;
@@ -94,6 +115,12 @@ struct TaskChanged {
 struct NodeChanged {
   NodeRow row;
 };
+struct NodeErased {
+  NodeId node;
+};
+struct FarmChanged {
+  FarmSettings settings;
+};
 // For people: a node that came back, a task that was lost. The shell logs it.
 struct Remark {
   std::string text;
@@ -101,6 +128,7 @@ struct Remark {
 
 using Effect =
     std::variant<SaveJob, SaveTask, SaveAttempt, SaveResult, SaveNode, EraseJob, AcceptFiles, DropFiles,
-                 SendCommand, SendRebirth, Answer, JobChanged, JobErased, TaskChanged, NodeChanged, Remark>;
+                 SendCommand, SendRebirth, Answer, JobChanged, JobErased, TaskChanged, NodeChanged, Remark,
+                 SaveFarm, SaveUsage, EraseNode, WakeNode, NodeErased, FarmChanged>;
 
 }  // namespace kiln::scheduler

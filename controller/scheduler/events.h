@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <variant>
@@ -27,12 +28,17 @@ struct SubmitJob {
   std::string user;
   std::string cid;           // the same user and cid again answers with the same job
   std::uint32_t random = 0;  // for the job's id
+  JobWishes wishes = {};
 };
 struct EditJob {  // PATCH; absent = unchanged
   RequestId request = 0;
   JobId job;
   std::optional<int> priority;
   std::optional<bool> paused;
+  std::optional<std::uint32_t> slot_limit = {}, node_limit = {};
+  std::optional<std::vector<std::string>> tags = {};
+  std::optional<std::vector<std::uint64_t>> after = {};
+  std::optional<std::int64_t> start_ms = {};
 };
 struct CancelJob {
   RequestId request = 0;
@@ -56,6 +62,47 @@ struct AcceptTask {
 struct RequeueTask {
   RequestId request = 0;
   TaskId task;
+};
+// Many tasks of a job at once: those that failed, or all that have ended.
+struct RequeueTasks {
+  RequestId request = 0;
+  JobId job;
+  bool only_failed = true;
+  std::string step = {};                          // "": of every step
+  std::optional<payloads::FrameSet> frames = {};  // only tasks that hold one of them
+};
+// Why its tasks wait: answered with an Explanation.
+struct ExplainJob {
+  RequestId request = 0;
+  JobId job;
+};
+// PATCH of a node; absent = unchanged.
+struct EditNode {
+  RequestId request = 0;
+  NodeId node;
+  std::optional<bool> enabled = {};
+  std::optional<std::vector<std::string>> tags = {};
+  std::optional<std::vector<Window>> schedule = {};
+  std::optional<std::optional<double>> soft_c = {}, hard_c = {};
+  std::optional<std::uint32_t> sleep_after_s = {};
+  std::optional<bool> reboot = {};
+};
+// Now, whatever the schedule says: sleep is refused while it has work, wake needs its network address.
+struct PowerNode {
+  RequestId request = 0;
+  NodeId node;
+  bool wake = false;
+};
+// A node that is known no more, until it speaks again. Only of one that is offline.
+struct ForgetNode {
+  RequestId request = 0;
+  NodeId node;
+};
+// The farm's settings; absent = unchanged. A limit of 0 is removed.
+struct EditFarm {
+  RequestId request = 0;
+  std::optional<bool> fair_share = {};
+  std::map<std::string, std::uint32_t> limits = {};
 };
 // Ends a node's quarantine, and forgets what failed there.
 struct ForgiveNode {
@@ -99,6 +146,12 @@ struct NodeAckSeen {
   NodeId node;
   payloads::Ack ack;
 };
+// A sensor, when it moved by a degree: of a GPU by its index in the node's info.
+struct NodeHeatSeen {
+  NodeId node;
+  std::uint32_t gpu = 0;
+  double temp_c = 0;
+};
 
 // ---- from the shell ---------------------------------------------------------------------------------------
 
@@ -108,7 +161,9 @@ struct BrokerConnected {};
 // BrokerConnected. HTTP goes on.
 struct BrokerLost {};
 // Time passed. The shell sends one at least every second.
-struct Tick {};
+struct Tick {
+  std::int32_t utc_offset_s = 0;  // of the controller's local time, for schedules
+};
 // Disk space came to an end or came back: no dispatch while it lasts.
 struct DiskPressure {
   bool full = false;
@@ -116,6 +171,7 @@ struct DiskPressure {
 
 using Event = std::variant<SubmitJob, EditJob, CancelJob, RetryJob, DeleteJob, DrainNode, FinishAttempt,
                            NodeStatusSeen, NodeInfoSeen, NodeTasksSeen, NodeAckSeen, BrokerConnected, Tick,
-                           DiskPressure, BrokerLost, AcceptTask, RequeueTask, ForgiveNode>;
+                           DiskPressure, BrokerLost, AcceptTask, RequeueTask, ForgiveNode, RequeueTasks,
+                           ExplainJob, EditNode, PowerNode, ForgetNode, EditFarm, NodeHeatSeen>;
 
 }  // namespace kiln::scheduler

@@ -288,6 +288,8 @@ class Turn {
   void on(const DeleteJob& event);
   void on(const AcceptTask& event);
   void on(const RequeueTask& event);
+  void on(const RequeueTasks& event) { not_yet(event.request); }
+  void on(const ExplainJob& event) { not_yet(event.request); }
   void fail_job(Job& job, const std::string& message);
   // Ends a job whose tasks have all ended; a failed one is done once every task is.
   void check_end(Job& job);
@@ -329,6 +331,11 @@ class Turn {
 
   // ---- nodes.cpp
   void on(const DrainNode& event);
+  void on(const EditNode& event) { not_yet(event.request); }
+  void on(const PowerNode& event) { not_yet(event.request); }
+  void on(const ForgetNode& event) { not_yet(event.request); }
+  void on(const EditFarm& event) { not_yet(event.request); }
+  void on(const NodeHeatSeen&) {}
   void on(const NodeStatusSeen& event);
   void on(const NodeInfoSeen& event);
   void on(const NodeTasksSeen& event);
@@ -354,6 +361,9 @@ class Turn {
   void take_back_for_idle();
 
   // ---- step.cpp
+  void not_yet(RequestId request) {
+    answer(request, fail(Code::unsupported, "this version cannot do that yet"));
+  }
   void answer(RequestId request, Result<AnswerValue> value);
   void touch(const Job& job) { jobs_.insert(job.row.number); }
   void touch(const Node& node) { nodes_.insert(node.no); }

@@ -5,16 +5,61 @@
 
 namespace kiln::scheduler {
 
-std::uint32_t JobSpec::task_count() const {
+namespace {
+
+std::uint32_t chunks_of(std::size_t units, std::uint32_t chunk) {
   const std::size_t each = std::max<std::uint32_t>(chunk, 1);
-  return static_cast<std::uint32_t>((frames.size() + each - 1) / each);
+  return static_cast<std::uint32_t>((units + each - 1) / each);
 }
 
-payloads::FrameSet JobSpec::task_frames(std::uint32_t index) const {
+payloads::FrameSet chunk_at(const payloads::FrameSet& frames, std::uint32_t chunk, std::uint32_t index) {
   const std::size_t each = std::max<std::uint32_t>(chunk, 1);
   const std::size_t from = index * each;
   if (from >= frames.size()) return {};
   return frames.slice(from, std::min(each, frames.size() - from));
+}
+
+}  // namespace
+
+std::uint32_t StepSpec::max_tasks() const {
+  return target_s != 0 ? units : chunks_of(units, chunk);
+}
+
+std::uint32_t JobSpec::task_count() const {
+  if (steps.empty()) return chunks_of(frames.size(), chunk);
+  std::uint32_t count = 0;
+  for (const auto& step : steps) count += step.max_tasks();
+  return count;
+}
+
+payloads::FrameSet JobSpec::task_frames(std::uint32_t index) const {
+  if (steps.empty()) return chunk_at(frames, chunk, index);
+  const auto place = place_of(index);
+  const auto& step = steps[place.step];
+  if (step.target_s != 0) return {};
+  return chunk_at(step.frames, step.chunk, index - place.first);
+}
+
+std::vector<StepSpec> JobSpec::all_steps() const {
+  if (!steps.empty()) return steps;
+  StepSpec only;
+  only.frames = frames;
+  only.units = static_cast<std::uint32_t>(frames.size());
+  only.chunk = chunk;
+  only.needs.renderer = renderer;
+  only.needs.device = options.device;
+  return {std::move(only)};
+}
+
+JobSpec::Place JobSpec::place_of(std::uint32_t index) const {
+  Place place;
+  while (place.step + 1 < steps.size()) {
+    const auto next = place.first + steps[place.step].max_tasks();
+    if (index < next) break;
+    place.first = next;
+    ++place.step;
+  }
+  return place;
 }
 
 std::string_view to_string(TaskState state) {

@@ -215,4 +215,45 @@ Checked<Job> create_job(const Submission& submission) {
   return out;
 }
 
+namespace {
+
+// Adds what is wrong with the document, under `where`; "" for the job template itself.
+template <class T>
+std::optional<T> parse_source(const Source& source, std::string_view where, std::string_view what,
+                              Problems& problems) {
+  auto parsed = parse_template(source.text, source.syntax);
+  if (!parsed) {
+    for (const auto& one : parsed.error().list())
+      problems.add(
+          where.empty() || one.path.empty() ? std::string(where) + one.path : at_key(where, one.path),
+          one.message);
+    return std::nullopt;
+  }
+  if (!std::holds_alternative<T>(*parsed)) {
+    problems.add(std::string(where), fmt::format("is not {}", what));
+    return std::nullopt;
+  }
+  return std::get<T>(std::move(*parsed));
+}
+
+}  // namespace
+
+Checked<Job> create_job(const Source& job, const std::vector<Source>& environments,
+                        const std::map<std::string, std::string>& parameters) {
+  Problems problems;
+  const auto definition = parse_source<JobTemplate>(job, "", "a job template", problems);
+  std::vector<EnvironmentTemplate> parsed;
+  for (std::size_t i = 0; i < environments.size(); ++i) {
+    auto one = parse_source<EnvironmentTemplate>(environments[i], at_index("environments", i),
+                                                 "an environment template", problems);
+    if (one) parsed.push_back(std::move(*one));
+  }
+  if (!problems.empty()) return tl::make_unexpected(std::move(problems));
+  Submission submission;
+  submission.job = &*definition;
+  for (const auto& one : parsed) submission.environments.push_back(&one);
+  for (const auto& [name, value] : parameters) submission.parameters.emplace(name, Value::of(value));
+  return create_job(submission);
+}
+
 }  // namespace kiln::openjd

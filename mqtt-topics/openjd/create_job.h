@@ -59,4 +59,13 @@ struct Submission {
 // template's path; of an environment template, under "environments[i]".
 Checked<Job> create_job(const Submission& submission);
 
+// The same from the texts, as a job document carries them. PATH values stay as they are. Problems of an
+// environment template start with "environments[i]", those of the job template have no prefix.
+struct Source {
+  std::string_view text;
+  Syntax syntax = Syntax::yaml;
+};
+Checked<Job> create_job(const Source& job, const std::vector<Source>& environments,
+                        const std::map<std::string, std::string>& parameters);
+
 }  // namespace kiln::openjd

@@ -100,9 +100,9 @@ Result<std::string> task_value(TaskParameterType type, std::string_view text) {
 }
 
 ChunkedRange::ChunkedRange(IntRanges values, const Chunks& chunks) : contiguous_(chunks.contiguous) {
+  values_ = std::move(values);
   if (!contiguous_) {
-    chunks_ = parts_of(values.size(), chunks.task_count);
-    values_ = std::move(values);
+    chunks_ = parts_of(values_.size(), chunks.task_count);
     return;
   }
   // A stepped range is values without neighbours, but its ends may have some in the ranges beside it.
@@ -115,7 +115,7 @@ ChunkedRange::ChunkedRange(IntRanges values, const Chunks& chunks) : contiguous_
     else
       runs.push_back(run);
   };
-  for (const auto& range : values.ranges()) {
+  for (const auto& range : values_.ranges()) {
     if (range.step == 1) {
       add(range);
       continue;
@@ -151,6 +151,15 @@ std::string ChunkedRange::at(std::uint64_t index) const {
   const auto begin = part_begin(block.values.count, block.chunks, part);
   const auto end = part_begin(block.values.count, block.chunks, part + 1);
   return fmt::format("{}-{}", block.values.at(begin), block.values.at(end - 1));
+}
+
+bool ChunkedRange::cuts_anywhere() const {
+  return !contiguous_ || (values_.ranges().size() == 1 && values_.ranges().front().step == 1);
+}
+
+std::string ChunkedRange::cut(std::uint64_t first, std::uint64_t count) const {
+  if (contiguous_) return fmt::format("{}-{}", values_.at(first), values_.at(first + count - 1));
+  return values_.slice(first, count).to_text();
 }
 
 std::uint64_t ParameterSpace::Values::size() const {
@@ -272,6 +281,29 @@ std::vector<TaskParameterValue> ParameterSpace::at(std::uint64_t index) const {
   for (const auto& parameter : parameters_) out.push_back({parameter.name, parameter.type, ""});
   pick(root_, index, out);
   return out;
+}
+
+const IntRanges* ParameterSpace::only_integers() const {
+  if (parameters_.size() != 1) return nullptr;
+  const auto& values = parameters_.front().values;
+  if (const auto* chunks = std::get_if<ChunkedRange>(&values)) return &chunks->values();
+  return std::get_if<IntRanges>(&values);
+}
+
+bool ParameterSpace::adapts() const {
+  if (!chunks_ || chunks_->target_runtime_s <= 0 || parameters_.size() != 1) return false;
+  return std::get<ChunkedRange>(parameters_.front().values).cuts_anywhere();
+}
+
+std::uint64_t ParameterSpace::units() const {
+  return adapts() ? only_integers()->size() : size();
+}
+
+std::vector<TaskParameterValue> ParameterSpace::cut(std::uint64_t first, std::uint64_t count) const {
+  if (!adapts()) return at(first);
+  KILN_ASSERT(count > 0 && first < units() && count <= units() - first);
+  const auto& only = parameters_.front();
+  return {{only.name, only.type, std::get<ChunkedRange>(only.values).cut(first, count)}};
 }
 
 }  // namespace kiln::openjd

@@ -39,6 +39,10 @@ class ChunkedRange {
   [[nodiscard]] std::uint64_t size() const;
   // "5-5" when contiguous, else "5" or "1,3,7-9"; index < size(). O(log ranges).
   [[nodiscard]] std::string at(std::uint64_t index) const;
+  [[nodiscard]] const IntRanges& values() const { return values_; }
+  // Whether any `count` values in a row make a chunk.
+  [[nodiscard]] bool cuts_anywhere() const;
+  [[nodiscard]] std::string cut(std::uint64_t first, std::uint64_t count) const;
 
  private:
   // Neighbouring chunks that are cut by one rule: `values` equal parts of a run, or each value by itself.
@@ -49,7 +53,7 @@ class ChunkedRange {
   };
 
   bool contiguous_;
-  IntRanges values_;           // when not contiguous
+  IntRanges values_;
   std::uint64_t chunks_ = 0;   // likewise
   std::vector<Block> blocks_;  // when contiguous
 };
@@ -71,6 +75,18 @@ class ParameterSpace {
   [[nodiscard]] std::vector<TaskParameterValue> at(std::uint64_t index) const;
   // Of the step's CHUNK[INT], if it has one.
   [[nodiscard]] const std::optional<Chunks>& chunks() const { return chunks_; }
+
+  // The values of the only parameter, where it is an INT or CHUNK[INT]: frames, for all who like to think so.
+  // In the order of the tasks; nullptr for every other space.
+  [[nodiscard]] const IntRanges* only_integers() const;
+  // Whether chunks may be cut as they are handed out: there is a target runtime, and the only parameter's
+  // values may be cut anywhere.
+  [[nodiscard]] bool adapts() const;
+  // What tasks are cut from: values where it adapts(), else tasks.
+  [[nodiscard]] std::uint64_t units() const;
+  // The task of those units; where it does not adapt `count` is 1 and this is at(). first + count <= units().
+  // O(parameters · log ranges).
+  [[nodiscard]] std::vector<TaskParameterValue> cut(std::uint64_t first, std::uint64_t count) const;
 
  private:
   struct Values {

@@ -106,7 +106,11 @@ Checked<std::vector<ParameterValue>> parameter_values(const std::vector<Paramete
   std::vector<ParameterValue> out;
   for (const auto& definition : definitions) {
     auto value = value_of(definition, input, base, problems);
-    if (value) out.push_back({definition.name, definition.type, std::move(*value)});
+    if (!value) continue;
+    const bool is_path = definition.type == ParameterType::path;
+    out.push_back({definition.name, definition.type, std::move(*value),
+                   is_path ? definition.object_type.value_or("DIRECTORY") : "",
+                   is_path ? definition.data_flow.value_or("NONE") : ""});
   }
   if (!problems.empty()) return tl::make_unexpected(std::move(problems));
   return out;

@@ -44,6 +44,9 @@ struct ParameterValue {
   std::string name;
   ParameterType type = ParameterType::string;
   std::string value;
+  // Of a PATH, the specification's defaults filled in; else "".
+  std::string object_type = {};  // "FILE" | "DIRECTORY"
+  std::string data_flow = {};    // "NONE" | "IN" | "OUT" | "INOUT"
 };
 
 // The value of every parameter, defaults included, in the order of the definitions. Problems have the path

@@ -113,6 +113,9 @@ void read_amount(JsonReader& in, std::string_view key, double& out);
 void read_amount(JsonReader& in, std::string_view key, std::optional<double>& out);
 void read_percent(JsonReader& in, double& out);
 
+// "tags": at most max_tags ids.
+void read_tags(JsonReader& in, std::vector<std::string>& out);
+
 Json to_json(const RenderOptions& options);
 void read_options(JsonReader& in, RenderOptions& out);
 

@@ -21,19 +21,43 @@ void read_attempt(JsonReader& in, std::uint32_t& out) {
   if (in.ok() && out == 0) in.reject("attempt", "attempts count from 1");
 }
 
+std::optional<SlotKind> parse_slot_kind(std::string_view text) {
+  for (const auto kind : {SlotKind::any, SlotKind::cpu, SlotKind::gpu}) {
+    if (text == to_string(kind)) return kind;
+  }
+  return std::nullopt;
+}
+
+void read_template_task(JsonReader& in, TemplateTask& out) {
+  read_digest(in, "document", out.document);
+  in.required("step", out.step);
+  in.required("first", out.first);
+  in.optional("count", out.count);
+  in.optional("inputs", out.inputs);
+  if (in.ok() && out.count == 0) in.reject("count", "at least 1 is expected");
+}
+
 void read_run(JsonReader& in, RunTask& out) {
   std::string frames;
   read_task_id(in, "task", out.task);
   read_attempt(in, out.attempt);
   in.required("renderer", out.renderer);
-  in.required("frames", frames, FrameSet::max_text);
+  in.member("frames", out.renderer != "openjd");
+  in.optional("frames", frames, FrameSet::max_text);
   if (!in.ok()) return;
   if (!is_id(out.renderer)) return in.reject("renderer", "a renderer's name is expected: blender, noop");
-  const bool renders_nothing = out.renderer == "noop";
-  read_digest(in, "manifest", out.manifest, renders_nothing);
+  const bool opens_scene = out.renderer != "noop" && out.renderer != "openjd";
+  read_digest(in, "manifest", out.manifest, !opens_scene);
   read_options(in, out.options);
-  if (in.ok() && !renders_nothing && out.options.scene_file.empty())
-    in.reject("options.scene_file", "missing");
+  if (in.ok() && opens_scene && out.options.scene_file.empty()) in.reject("options.scene_file", "missing");
+  std::string slot = "any";
+  in.optional("slot", slot);
+  const auto kind = parse_slot_kind(slot);
+  if (in.ok() && !kind) in.reject("slot", "any, cpu or gpu is expected");
+  if (kind) out.slot = *kind;
+  in.optional("memory_mib", out.memory_mib);
+  read_object(in, "template", out.renderer == "openjd", out.of_template, read_template_task);
+  if (frames.empty() && !out.of_template.document.empty()) return;
   auto parsed = FrameSet::parse(frames);
   if (!parsed) return in.reject("frames", parsed.error());
   out.frames = std::move(*parsed);
@@ -53,6 +77,17 @@ std::string_view to_string(Device device) {
     case Device::cpu:
       return "cpu";
     case Device::gpu:
+      return "gpu";
+  }
+  return "any";
+}
+std::string_view to_string(SlotKind kind) {
+  switch (kind) {
+    case SlotKind::any:
+      return "any";
+    case SlotKind::cpu:
+      return "cpu";
+    case SlotKind::gpu:
       return "gpu";
   }
   return "any";
@@ -111,7 +146,16 @@ std::string encode(const Command& command) {
                    json.set("attempt", run.attempt);
                    json.set("renderer", run.renderer);
                    set_some(json, "manifest", run.manifest);
-                   json.set("frames", run.frames.str());
+                   if (!run.frames.empty()) json.set("frames", run.frames.str());
+                   if (run.slot != SlotKind::any) json.set("slot", to_string(run.slot));
+                   if (run.memory_mib != 0) json.set("memory_mib", run.memory_mib);
+                   if (const auto& task = run.of_template; !task.document.empty()) {
+                     Json points = Json::object(
+                         {{"document", task.document}, {"step", task.step}, {"first", task.first}});
+                     if (task.count != 1) points.set("count", task.count);
+                     if (task.inputs) points.set("inputs", true);
+                     json.set("template", std::move(points));
+                   }
                    if (run.options != RenderOptions{}) json.set("options", to_json(run.options));
                  },
                  [&](const CancelTask& cancel) {
@@ -122,6 +166,8 @@ std::string encode(const Command& command) {
                  [&](const Drain&) { op("drain"); },
                  [&](const Resume&) { op("resume"); },
                  [&](const Rebirth&) { op("rebirth"); },
+                 [&](const Reboot&) { op("reboot"); },
+                 [&](const Sleep&) { op("sleep"); },
                  [&](const UnknownCommand& unknown) { op(unknown.op); },
              },
              command.op);
@@ -145,6 +191,10 @@ Result<Command> decode_command(std::string_view text) {
       out.op = Resume{};
     } else if (op == "rebirth") {
       out.op = Rebirth{};
+    } else if (op == "reboot") {
+      out.op = Reboot{};
+    } else if (op == "sleep") {
+      out.op = Sleep{};
     } else {
       out.op = UnknownCommand{op};
     }

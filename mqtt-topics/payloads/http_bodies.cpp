@@ -11,10 +11,11 @@ namespace {
 constexpr std::size_t max_path_bytes = 1024;
 constexpr std::size_t max_segment_bytes = 255;        // Linux's NAME_MAX
 constexpr std::size_t max_outside_path_bytes = 4096;  // Linux's PATH_MAX: what a scene can name
-constexpr std::size_t max_submission_bytes = max_manifest_bytes + 64ULL * 1024;
+constexpr std::size_t max_submission_bytes = max_manifest_bytes + max_document_bytes + 64ULL * 1024;
 
 // Enough for 100,000 files with their four values and as many mappings.
 constexpr JsonLimits manifest_limits{max_submission_bytes, 8, 1'000'000};
+constexpr JsonLimits document_limits{max_document_bytes, 4, 4 * max_parameters};
 constexpr JsonLimits result_limits{max_result_bytes, 8, 8 * max_result_files + 1024};
 
 // Orders paths with '/' before every other character, so that what lies in a folder follows the folder's own
@@ -92,10 +93,81 @@ Json to_json(const ManifestFile& file) {
   return Json::object({{"path", file.path}, {"digest", file.digest}, {"size", file.size}});
 }
 
+// Sets the member when there is one item at least.
+template <class Items, class Shape>
+void set_list(Json& json, const char* key, const Items& items, const Shape& shape) {
+  if (items.empty()) return;
+  Json list{Json::Array()};
+  for (const auto& item : items) list.push(shape(item));
+  json.set(key, std::move(list));
+}
+Json as_text(const std::string& text) {
+  return Json(text);
+}
+
+void read_template(JsonReader& in, TemplateText& out) {
+  std::string syntax = "yaml";
+  in.required("text", out.text, max_template_bytes);
+  in.optional("syntax", syntax);
+  if (in.ok() && syntax != "yaml" && syntax != "json") in.reject("syntax", "yaml or json is expected");
+  out.is_json = syntax == "json";
+}
+Json to_json(const TemplateText& text) {
+  return Json::object({{"text", text.text}, {"syntax", text.is_json ? "json" : "yaml"}});
+}
+
+// {"Frames":"1-24","Count":3}: numbers and truths are taken as people write them.
+void read_parameters(JsonReader& in, std::map<std::string, std::string>& out) {
+  const Json* json = in.member("parameters", false);
+  if (json == nullptr || !in.ok()) return;
+  const auto* members = json->as_object();
+  if (members == nullptr) return in.reject("parameters", "an object is expected");
+  if (members->size() > max_parameters)
+    return in.reject("parameters", fmt::format("at most {} are expected", max_parameters));
+  for (const auto& [name, value] : *members) {
+    const auto* text = value.as_string();
+    const bool is_plain = value.as_number() != nullptr || value.as_bool() != nullptr;
+    if (text == nullptr && !is_plain)
+      return in.reject(fmt::format("parameters.{}", clip(to_utf8(name), max_name_bytes)),
+                       "a string or a number is expected");
+    auto& kept = out[name];
+    kept = text != nullptr ? *text : value.dump();
+    if (kept.size() > max_parameter_bytes) {
+      return in.reject(fmt::format("parameters.{}", clip(to_utf8(name), max_name_bytes)),
+                       fmt::format("at most {} bytes are expected", max_parameter_bytes));
+    }
+  }
+}
+Json to_json(const std::map<std::string, std::string>& parameters) {
+  Json json{Json::Object()};
+  for (const auto& [name, value] : parameters) json.set(name, value);
+  return json;
+}
+
+void read_limit_use(JsonReader& in, LimitUse& out) {
+  in.required("name", out.name);
+  in.optional("count", out.count, max_limit_count);
+  if (in.ok() && !is_id(out.name)) in.reject("name", "1 to 32 of a-z, 0-9 and - are expected");
+  if (in.ok() && out.count == 0) in.reject("count", "at least 1 is expected");
+}
+
+// What every job may ask for, whatever its type.
+void read_wishes(JsonReader& in, JobSubmission& out) {
+  read_name(in, "project", out.production.project);
+  read_name(in, "sequence", out.production.sequence);
+  read_name(in, "shot", out.production.shot);
+  read_tags(in, out.tags);
+  in.optional("slot_limit", out.slot_limit);
+  in.optional("node_limit", out.node_limit);
+  read_items(in, "limits", max_limits, out.limits, read_limit_use);
+  read_strings(in, "after", max_dependencies, max_cid_bytes, out.after);
+  in.optional("start_ms", out.start_ms);
+}
+
 // The options' scene must be one of the files: said here, not by a renderer on another box.
 void check_scene(JsonReader& in, const JobSubmission& job) {
   const auto& scene = job.options.scene_file;
-  if (job.type == "noop") return;
+  if (job.type != "blender") return;
   if (scene.empty())
     return in.reject("options.scene_file", "missing: the path of the .blend among the manifest's files");
   const auto& files = job.manifest.files;
@@ -108,11 +180,25 @@ void check_scene(JsonReader& in, const JobSubmission& job) {
 void read_submission(JsonReader& in, JobSubmission& out) {
   read_name(in, "name", out.name);
   in.optional("type", out.type);
-  if (in.ok() && out.type != "blender" && out.type != "noop") {
-    in.reject("type", fmt::format("'{}' is no job type: blender or noop is expected",
-                                  clip(out.type, max_name_bytes)));
+  if (in.ok() && !is_id(out.type)) {
+    in.reject("type", fmt::format("'{}' is no job type: blender, noop, openjd or the name of a job type is "
+                                  "expected",
+                                  clip(to_utf8(out.type), max_name_bytes)));
   }
-  in.required("frames", out.frames, FrameSet::max_text);
+  const bool has_frames = out.type == "blender" || out.type == "noop";
+  if (has_frames) in.required("frames", out.frames, FrameSet::max_text);
+  if (in.member("template", out.type == "openjd") != nullptr)
+    read_object(in, "template", true, out.job_template.emplace(), read_template);
+  if (in.ok() && out.job_template && out.type != "openjd")
+    in.reject("template", "it goes with type openjd alone");
+  read_items(in, "environments", max_environments, out.environments, read_template);
+  read_parameters(in, out.parameters);
+  read_items(in, "frame_by_frame", max_dependencies, out.frame_by_frame,
+             [](JsonReader& item, FrameByFrame& pair) {
+               item.required("step", pair.step);
+               item.required("on", pair.on);
+             });
+  read_wishes(in, out);
   in.optional("chunk", out.chunk, max_chunk);
   if (in.ok() && out.chunk == 0)
     in.reject("chunk", fmt::format("1 to {} frames a task are expected", max_chunk));
@@ -123,8 +209,10 @@ void read_submission(JsonReader& in, JobSubmission& out) {
   if (in.ok() && out.fail_pct == 0U) in.reject("fail_pct", "1 to 100 percent of the tasks are expected");
   read_options(in, out.options);
   if (!in.ok()) return;
-  if (auto frames = FrameSet::parse(out.frames); !frames) return in.reject("frames", frames.error());
-  read_object(in, "manifest", out.type != "noop", out.manifest, read_manifest);
+  if (has_frames) {
+    if (auto frames = FrameSet::parse(out.frames); !frames) return in.reject("frames", frames.error());
+  }
+  read_object(in, "manifest", out.type == "blender", out.manifest, read_manifest);
   if (in.ok()) check_scene(in, out);
 }
 
@@ -213,9 +301,26 @@ std::string encode(const JobSubmission& job) {
   Json json{Json::Object()};
   set_some(json, "name", name_text(job.name));
   json.set("type", job.type);
-  json.set("frames", job.frames);
+  set_some(json, "frames", job.frames);
   json.set("chunk", job.chunk);
   json.set("priority", job.priority);
+  if (job.job_template) json.set("template", to_json(*job.job_template));
+  set_list(json, "environments", job.environments, [](const auto& one) { return to_json(one); });
+  if (!job.parameters.empty()) json.set("parameters", to_json(job.parameters));
+  set_list(json, "frame_by_frame", job.frame_by_frame, [](const auto& pair) {
+    return Json::object({{"step", pair.step}, {"on", pair.on}});
+  });
+  set_some(json, "project", name_text(job.production.project));
+  set_some(json, "sequence", name_text(job.production.sequence));
+  set_some(json, "shot", name_text(job.production.shot));
+  set_list(json, "tags", job.tags, as_text);
+  if (job.slot_limit != 0) json.set("slot_limit", job.slot_limit);
+  if (job.node_limit != 0) json.set("node_limit", job.node_limit);
+  set_list(json, "limits", job.limits, [](const auto& use) {
+    return Json::object({{"name", use.name}, {"count", use.count}});
+  });
+  set_list(json, "after", job.after, as_text);
+  if (job.start_ms != 0) json.set("start_ms", job.start_ms);
   if (job.paused) json.set("paused", true);
   if (job.retries) json.set("retries", *job.retries);
   if (job.fail_pct) json.set("fail_pct", *job.fail_pct);
@@ -223,6 +328,24 @@ std::string encode(const JobSubmission& job) {
   std::string text = json.dump();
   text.pop_back();
   return text + R"(,"manifest":)" + encode(job.manifest) + "}";
+}
+
+std::string encode(const JobDocument& document) {
+  Json json = Json::object({{"template", to_json(document.job_template)}});
+  set_list(json, "environments", document.environments, [](const auto& one) { return to_json(one); });
+  json.set("parameters", to_json(document.parameters));
+  return json.dump();
+}
+
+Result<JobDocument> decode_job_document(std::string_view text) {
+  return decode_text<JobDocument>(
+      text, "job document",
+      [](JsonReader& in, JobDocument& out) {
+        read_object(in, "template", true, out.job_template, read_template);
+        read_items(in, "environments", max_environments, out.environments, read_template);
+        read_parameters(in, out.parameters);
+      },
+      document_limits);
 }
 
 Result<JobSubmission> decode_job_submission(const Json& body) {

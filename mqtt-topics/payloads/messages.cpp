@@ -46,6 +46,12 @@ void read_name(JsonReader& in, std::string_view key, std::string& out) {
   if (in.ok() && !is_one_line(out)) in.reject(key, "one line without control characters is expected");
 }
 
+void read_tags(JsonReader& in, std::vector<std::string>& out) {
+  read_strings(in, "tags", max_tags, max_name_bytes, out);
+  if (in.ok() && !std::all_of(out.begin(), out.end(), [](const auto& tag) { return is_id(tag); }))
+    in.reject("tags", "each is expected to be 1 to 32 of a-z, 0-9 and -");
+}
+
 void read_amount(JsonReader& in, std::string_view key, double& out) {
   in.optional(key, out);
   if (in.ok() && out < 0) in.reject(key, fmt::format("{} is below 0", out));
@@ -173,16 +179,20 @@ Json to_json(const NodeInfo& info) {
     set_some(json, "driver", name_text(gpu.driver));
     gpus.push(std::move(json));
   }
-  return Json::object({{"sid", info.sid},
-                       {"name", name_text(info.name)},
-                       {"os", name_text(info.os)},
-                       {"agent_version", name_text(info.agent_version)},
-                       {"cpu", name_text(info.cpu)},
-                       {"cores", info.cores},
-                       {"memory_mib", info.memory_mib},
-                       {"slots", info.slots},
-                       {"renderers", std::move(renderers)},
-                       {"gpus", std::move(gpus)}});
+  Json json = Json::object({{"sid", info.sid},
+                            {"name", name_text(info.name)},
+                            {"os", name_text(info.os)},
+                            {"agent_version", name_text(info.agent_version)},
+                            {"cpu", name_text(info.cpu)},
+                            {"cores", info.cores},
+                            {"memory_mib", info.memory_mib},
+                            {"slots", info.slots},
+                            {"renderers", std::move(renderers)},
+                            {"gpus", std::move(gpus)}});
+  if (info.gpu_slots != 0) json.set("gpu_slots", info.gpu_slots);
+  if (!info.tags.empty()) json.set("tags", Json(Json::Array(info.tags.begin(), info.tags.end())));
+  set_some(json, "mac", info.mac);
+  return json;
 }
 std::string encode(const NodeInfo& info) {
   return to_json(info).dump();
@@ -198,6 +208,10 @@ Result<NodeInfo> decode_node_info(std::string_view text) {
     in.optional("cores", out.cores);
     in.optional("memory_mib", out.memory_mib);
     in.required("slots", out.slots, max_slots);
+    in.optional("gpu_slots", out.gpu_slots, max_gpus);
+    if (in.ok() && out.gpu_slots > out.slots) in.reject("gpu_slots", "at most as many as slots are expected");
+    read_tags(in, out.tags);
+    in.optional("mac", out.mac, max_name_bytes);
     read_items(in, "renderers", max_renderers, out.renderers, [](JsonReader& item, RendererInfo& renderer) {
       item.member("name", true);
       read_name(item, "name", renderer.name);

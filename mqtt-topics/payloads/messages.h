@@ -22,6 +22,7 @@ inline constexpr std::size_t max_gpus = 16;          // GPUs of one node
 inline constexpr std::uint32_t max_gpu_index = 63;   // as in the topic gpus/<n>
 inline constexpr std::size_t max_renderers = 32;     // renderers named in one info
 inline constexpr std::size_t max_tasks_listed = 96;  // entries in one nodes/<id>/tasks: fits 16 KiB
+inline constexpr std::size_t max_tags = 16;          // of one node, of one job
 
 // Texts. An encoder cuts what is meant for people (names, messages) to these; a decoder refuses more.
 inline constexpr std::size_t max_message_bytes = 16ULL * 1024;  // of one MQTT payload (protocol.md)
@@ -94,8 +95,12 @@ struct NodeInfo {
   std::uint32_t cores = 0;
   std::uint64_t memory_mib = 0;
   std::uint32_t slots = 1;
+  // The first so many of `slots` have a GPU each, in the order of `gpus`; the others have none.
+  std::uint32_t gpu_slots = 0;
   std::vector<RendererInfo> renderers;
   std::vector<GpuInfo> gpus;
+  std::vector<std::string> tags = {};  // what its settings call it: "basement", "rtx"
+  std::string mac = {};                // "aa:bb:cc:dd:ee:ff" of what it is woken by; empty where unknown
   friend bool operator==(const NodeInfo&, const NodeInfo&) = default;
 };
 
@@ -176,13 +181,29 @@ struct RenderOptions {
   friend bool operator==(const RenderOptions&, const RenderOptions&) = default;
 };
 
+// Which slots a task may run on.
+enum class SlotKind : std::uint8_t { any, cpu, gpu };
+
+// A task of a job template (renderer "openjd"): points of a step's parameter space.
+struct TemplateTask {
+  std::string document;     // digest of the job's document blob (JobDocument); empty: no task of a template
+  std::uint32_t step = 0;   // index into the job's steps
+  std::uint64_t first = 0;  // the task's first point of the step's parameter space
+  std::uint32_t count = 1;  // and how many: more than one only where chunks are cut as they are handed out
+  bool inputs = false;      // what earlier steps made goes with it: GET tasks/{task}/inputs
+  friend bool operator==(const TemplateTask&, const TemplateTask&) = default;
+};
+
 struct RunTask {
   TaskId task;
   std::uint32_t attempt = 0;
-  std::string renderer;  // "blender"; "noop" proves the plumbing and renders nothing
-  std::string manifest;  // digest of the blob that lists the job's files; empty for noop
-  FrameSet frames;
+  std::string renderer;  // "blender"; "openjd"; "noop" proves the plumbing and renders nothing
+  std::string manifest;  // digest of the blob that lists the job's files; empty: none
+  FrameSet frames;       // empty for a task of a template whose points are no frames
   RenderOptions options;
+  SlotKind slot = SlotKind::any;
+  std::uint64_t memory_mib = 0;  // kept free for it while it runs; 0: nobody said
+  TemplateTask of_template = {};
   friend bool operator==(const RunTask&, const RunTask&) = default;
 };
 struct CancelTask {
@@ -199,6 +220,13 @@ struct Resume {
 struct Rebirth {
   friend bool operator==(const Rebirth&, const Rebirth&) = default;
 };
+// Only ever to a node without work: it does so at once.
+struct Reboot {
+  friend bool operator==(const Reboot&, const Reboot&) = default;
+};
+struct Sleep {
+  friend bool operator==(const Sleep&, const Sleep&) = default;
+};
 // A well-formed command that this version does not know: answered `unsupported`, never ignored.
 struct UnknownCommand {
   std::string op;
@@ -208,7 +236,7 @@ struct UnknownCommand {
 struct Command {
   std::string cid;  // the same command sent again carries the same cid
   std::uint64_t epoch = 0;
-  std::variant<RunTask, CancelTask, Drain, Resume, Rebirth, UnknownCommand> op;
+  std::variant<RunTask, CancelTask, Drain, Resume, Rebirth, Reboot, Sleep, UnknownCommand> op;
   friend bool operator==(const Command&, const Command&) = default;
 };
 
@@ -306,6 +334,7 @@ Json to_json(const ControllerSummary&);
 std::string_view to_string(NodeState state);
 std::string_view to_string(TaskPhase phase);
 std::string_view to_string(Device device);
+std::string_view to_string(SlotKind kind);
 std::optional<Device> parse_device(std::string_view text);
 
 }  // namespace kiln::payloads

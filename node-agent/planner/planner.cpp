@@ -324,6 +324,13 @@ class Step {
     ack(cid);
   }
 
+  void on_command(const std::string& cid, const payloads::Reboot&) {
+    ack(cid, Code::unsupported, "this box does not restart itself yet");
+  }
+  void on_command(const std::string& cid, const payloads::Sleep&) {
+    ack(cid, Code::unsupported, "this box does not sleep yet");
+  }
+
   void on_command(const std::string& cid, const payloads::UnknownCommand& unknown) {
     ack(cid, Code::unsupported,
         fmt::format("op '{}' is not known to this agent; it knows run, cancel, drain, resume and rebirth",

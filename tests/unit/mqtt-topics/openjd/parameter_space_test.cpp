@@ -174,6 +174,34 @@ void what_cannot_be_is_refused_by_path() {
   }
 }
 
+void chunks_with_a_target_are_cut_as_one_likes() {
+  const auto with_target = [](const std::string& range, const std::string& constraint) {
+    return fmt::format(
+        "{{name: F, type: 'CHUNK[INT]', range: {}, chunks: {{defaultTaskCount: 4, "
+        "targetRuntimeSeconds: 60, rangeConstraint: {}}}}}",
+        range, constraint);
+  };
+  const auto one_run = space_of(with_target("1-100", "CONTIGUOUS"), "");
+  check(one_run && one_run->adapts());
+  check_equal(one_run->units(), 100U);
+  check_equal(one_run->cut(10, 5)[0].value, "11-15");
+  check_equal(one_run->cut(99, 1)[0].value, "100-100");
+  const auto scattered = space_of(with_target("'1-9:2,20'", "NONCONTIGUOUS"), "");
+  check(scattered && scattered->adapts());
+  check_equal(scattered->cut(3, 3)[0].value, "7,9,20");
+  // Neighbours alone may stand in a contiguous chunk: the template's own chunks are what there is.
+  const auto gaps = space_of(with_target("'1-3,7-9'", "CONTIGUOUS"), "");
+  check(gaps && !gaps->adapts());
+  check_equal(gaps->units(), gaps->size());
+  check_equal(gaps->cut(1, 1)[0].value, gaps->at(1)[0].value);
+  // Two parameters: not this easily.
+  const auto two = space_of(with_target("1-9", "CONTIGUOUS") + "," + c, "");
+  check(two && !two->adapts() && two->only_integers() == nullptr);
+  const auto frames = space_of(b, "");
+  check(frames && !frames->adapts() && frames->only_integers() != nullptr);
+  check_equal(frames->only_integers()->to_text(), "10-12");
+}
+
 }  // namespace
 
 int main() {
@@ -182,6 +210,7 @@ int main() {
       {{"parameters combine in the order written", &parameters_combine_in_the_order_written},
        {"chunks are cut evenly", &chunks_are_cut_evenly},
        {"every value is in exactly one chunk, in order", &every_value_is_in_one_chunk},
+       {"chunks with a target are cut as one likes", &chunks_with_a_target_are_cut_as_one_likes},
        {"a billion frames cost as much as ten", &a_large_space_costs_nothing},
        {"what cannot be is refused by path", &what_cannot_be_is_refused_by_path}});
 }
