@@ -5,8 +5,10 @@
 //   assigned        its node says it started    running    running
 //   queued          its node still has the one  assigned   the lost one again: assigned or running
 //                   that was lost               /running
-//   any, not done   first valid commit, of any  done       done; a newer one that is out: superseded
+//   any, not done   first valid commit, of any  done       done; others that are out: superseded
 //                   attempt made so far
+//   running         started a second time at    running    a second one: assigned. The task ends with the
+//                   its job's tail                         first that is done, or with the last that is not
 //   assigned,       an ending                   the table `consequences` below
 //   running
 #include <fmt/core.h>
@@ -30,22 +32,24 @@ struct Consequence {
   AttemptState attempt;
   TaskState task;  // queued: or failed, when its tries are used up
   Burns burns;
-  bool shuns;      // the next attempt avoids this node while another could do it
-  bool adoptable;  // the node may go on and deliver it
-  bool cancels;    // the node is told to stop
-  bool drops;      // what it uploaded may go
+  bool shuns;             // the next attempt avoids this node while another could do it
+  bool adoptable;         // the node may go on and deliver it
+  bool cancels;           // the node is told to stop
+  bool drops;             // what it uploaded may go
+  double Waste::*wastes;  // where its seconds are counted; nullptr: it was a person's wish
 };
 // clang-format off
 constexpr std::array consequences = {
     //          on                  attempt                   task                  burns                   shuns  adopt  cancel drops
-    Consequence{Ending::failed,     AttemptState::failed,     TaskState::queued,    Burns::whole,           true,  false, false, false},
-    Consequence{Ending::overdue,    AttemptState::failed,     TaskState::queued,    Burns::whole,           true,  false, true,  false},
-    Consequence{Ending::refused,    AttemptState::failed,     TaskState::queued,    Burns::nothing,         true,  false, false, false},
-    Consequence{Ending::untaken,    AttemptState::lost,       TaskState::queued,    Burns::half,            true,  true,  true,  false},
-    Consequence{Ending::lost,       AttemptState::lost,       TaskState::queued,    Burns::half_if_started, false, true,  false, false},
-    Consequence{Ending::taken_back, AttemptState::superseded, TaskState::queued,    Burns::nothing,         false, false, false, false},
-    Consequence{Ending::outrun,     AttemptState::superseded, TaskState::done,      Burns::nothing,         false, false, true,  false},
-    Consequence{Ending::cancelled,  AttemptState::cancelled,  TaskState::cancelled, Burns::nothing,         false, false, true,  true},
+    Consequence{Ending::failed,     AttemptState::failed,     TaskState::queued,    Burns::whole,           true,  false, false, false, &Waste::failed_s},
+    Consequence{Ending::overdue,    AttemptState::failed,     TaskState::queued,    Burns::whole,           true,  false, true,  false, &Waste::failed_s},
+    Consequence{Ending::refused,    AttemptState::failed,     TaskState::queued,    Burns::nothing,         true,  false, false, false, &Waste::lost_s},
+    Consequence{Ending::untaken,    AttemptState::lost,       TaskState::queued,    Burns::half,            true,  true,  true,  false, &Waste::lost_s},
+    Consequence{Ending::lost,       AttemptState::lost,       TaskState::queued,    Burns::half_if_started, false, true,  false, false, &Waste::lost_s},
+    Consequence{Ending::taken_back, AttemptState::superseded, TaskState::queued,    Burns::nothing,         false, false, false, false, &Waste::lost_s},
+    Consequence{Ending::outrun,     AttemptState::superseded, TaskState::done,      Burns::nothing,         false, false, true,  false, &Waste::superseded_s},
+    Consequence{Ending::moved,      AttemptState::lost,       TaskState::queued,    Burns::nothing,         true,  false, true,  false, &Waste::lost_s},
+    Consequence{Ending::cancelled,  AttemptState::cancelled,  TaskState::cancelled, Burns::nothing,         false, false, true,  true, nullptr},
 };
 // clang-format on
 
@@ -59,8 +63,14 @@ const Consequence& consequence_of(Ending ending) {
 constexpr std::uint32_t most_dropped = 32;  // attempts of one task whose uploads go at once when it is done
 constexpr std::uint8_t most = std::numeric_limits<std::uint8_t>::max();
 
+LeaseKey base_of(const LeaseKey& key) {
+  return {key.job, key.index, false};
+}
+
 // Every frame of the task is there and no other; noop renders none.
 Status check_frames(const Job& job, std::uint32_t index, const payloads::ResultReport& report) {
+  // What a template's task makes is the template's business.
+  if (!job.row.spec.document.empty()) return {};
   const auto frames = job.row.spec.task_frames(index);
   std::set<std::int32_t> missing;
   for (std::size_t i = 0; i < frames.size(); ++i) missing.insert(frames.at(i));
@@ -81,40 +91,44 @@ Status check_frames(const Job& job, std::uint32_t index, const payloads::ResultR
 // ---- out
 // ------------------------------------------------------------------------------------------------------
 
-void Turn::assign(Job& job, std::uint32_t index, Node& node) {
-  const LeaseKey key{job.row.number, index};
-  if (index == job.tasks.size()) {
-    job.tasks.emplace_back();
-  } else {
-    data_.unqueue(job, index, *data_.touched(job, index));
-  }
+void Turn::assign(Job& job, std::uint32_t index, LaneNo lane) {
   auto& task = *data_.touched(job, index);
-  data_.refresh_ready(job, 0);
-  task.attempt = std::max(task.attempt, data_.attempt_floor) + 1;
+  data_.unqueue(job, index, task);
   task.state = TaskState::assigned;
-  task.node = node.no;
   task.shuns = task.adoptable = 0;
-  data_.count(job, TaskState::queued, TaskState::assigned);
+  data_.count(job, data_.step_of(job, index), TaskState::queued, TaskState::assigned);
+  hand_out(job, {job.row.number, index, false}, lane);
+}
 
+void Turn::hand_out(Job& job, const LeaseKey& key, LaneNo lane) {
+  const auto& step = data_.step_of(job, key.index);
+  auto& task = *data_.touched(job, key.index);
+  auto& node = data_.node(node_of(lane));
+  task.attempt = std::max(task.attempt, data_.attempt_floor) + 1;
+  task.node = node.no;
   Lease lease;
   lease.node = node.no;
+  lease.kind = static_cast<std::uint8_t>(kind_of(lane));
+  lease.weight = data_.weight_on(data_.pools[step.pool], node, kind_of(lane));
   lease.attempt = task.attempt;
-  lease.est_ms = data_.estimate_ms(job);
+  lease.est_ms = data_.estimate_ms(step);
   lease.assigned_ms = now_.unix_ms;
   data_.hold(key, lease);
   AttemptRow row;
-  row.task = {job.row.id, index};
+  row.task = {job.row.id, key.index};
   row.attempt = task.attempt;
   row.node = node.row.id;
   row.assigned_ms = now_.unix_ms;
   effects_.emplace_back(SaveAttempt{std::move(row)});
-  save_task(job, index);
+  save_task(job, key.index);
   touch(job);
   send_run(key, *data_.find_lease(key));
 }
 
 void Turn::send_run(const LeaseKey& key, Lease& lease) {
   const auto& job = data_.jobs.at(key.job);
+  const auto& spec = job.row.spec;
+  const auto& step = data_.step_of(job, key.index);
   const auto& node = data_.node(lease.node);
   ++lease.sends;
   lease.sent_mono_ms = now_.mono_ms;
@@ -122,10 +136,23 @@ void Turn::send_run(const LeaseKey& key, Lease& lease) {
   payloads::RunTask run;
   run.task = {job.row.id, key.index};
   run.attempt = lease.attempt;
-  run.renderer = job.row.spec.renderer;
-  run.manifest = job.row.spec.manifest;
-  run.frames = job.row.spec.task_frames(key.index);
-  run.options = job.row.spec.options;
+  run.renderer = spec.renderer;
+  run.manifest = spec.manifest;
+  run.frames = data_.task_frames(job, key.index);
+  run.options = spec.options;
+  run.memory_mib = data_.pools[step.pool].memory_mib;
+  const bool has_both = node.lanes[cpu_lane].slots > 0 && node.lanes[gpu_lane].slots > 0;
+  if (has_both) run.slot = lease.kind == gpu_lane ? payloads::SlotKind::gpu : payloads::SlotKind::cpu;
+  if (!spec.document.empty()) {
+    auto& points = run.of_template;
+    const auto local = key.index - step.first;
+    points.document = spec.document;
+    points.step = data_.step_no(job, step);
+    points.first = step.is_cut() ? step.cuts[local] : std::uint64_t{local} * step.spec.chunk;
+    const auto end = step.is_cut() ? step.cuts[local + 1] : points.first + step.spec.chunk;
+    points.count = static_cast<std::uint32_t>(std::min<std::uint64_t>(end, step.spec.units) - points.first);
+    points.inputs = !step.spec.after.empty() || step.is_paired();
+  }
   SendCommand send;
   send.node = node.row.id;
   send.command.cid = run_cid(run.task, run.attempt);
@@ -162,7 +189,7 @@ void Turn::start(const LeaseKey& key, Lease& lease) {
 bool Turn::adopt(Node& node, const payloads::HeldTask& held) {
   auto* job = data_.find_job(held.task.job);
   if (job == nullptr || !job->is_live()) return false;
-  if (held.task.index >= job->total) return false;
+  if (!data_.has_task(*job, held.task.index)) return false;
   auto* task = data_.touched(*job, held.task.index);
   const auto newest = task == nullptr ? 0 : task->attempt;
   if (held.attempt > newest && held.attempt <= data_.attempt_floor) {
@@ -179,11 +206,13 @@ bool Turn::adopt(Node& node, const payloads::HeldTask& held) {
   task->node = node.no;
   task->state = TaskState::assigned;
   task->shuns = task->adoptable = 0;
-  data_.count(*job, TaskState::queued, TaskState::assigned);
+  auto& step = data_.step_of(*job, key.index);
+  data_.count(*job, step, TaskState::queued, TaskState::assigned);
   Lease lease;
   lease.node = node.no;
   lease.attempt = held.attempt;
-  lease.est_ms = data_.estimate_ms(*job);
+  lease.est_ms = data_.estimate_ms(step);
+  data_.give_lane(lease, data_.pools[step.pool]);
   lease.sends = 1;
   lease.sent_sid = node.row.sid;
   lease.sent_mono_ms = now_.mono_ms;
@@ -217,9 +246,12 @@ void Turn::end(const LeaseKey& key, Ending ending, TaskError error, bool for_goo
   const auto& row = consequence_of(ending);
   const Lease lease = *data_.find_lease(key);
   auto& job = data_.jobs.at(key.job);
+  auto& step = data_.step_of(job, key.index);
   auto& task = *data_.touched(job, key.index);
   auto& node = data_.node(lease.node);
+  account(node);
   data_.drop(key);
+  if (row.wastes != nullptr) waste(job, node, lease, row.wastes);
 
   AttemptRow attempt;
   attempt.task = task_id(key);
@@ -239,18 +271,31 @@ void Turn::end(const LeaseKey& key, Ending ending, TaskError error, bool for_goo
   if (row.cancels && lease.phase != payloads::TaskPhase::delivering) {
     send_cancel(node, attempt.task, attempt.attempt);
   }
-  if (row.attempt == AttemptState::lost) data_.lost.insert_or_assign({key, lease.attempt}, attempt);
+  if (row.attempt == AttemptState::lost) data_.lost.insert_or_assign({base_of(key), lease.attempt}, attempt);
   effects_.emplace_back(SaveAttempt{std::move(attempt)});
   if (ending == Ending::failed || ending == Ending::overdue) {
     ++node.row.tasks_failed;
     node.stats_dirty = true;
-    if (!for_good) blame(job, node, error);
+    if (!for_good) blame(job, key.index, node, error);
   }
   if (row.task == TaskState::done) return;  // accept() goes on
 
   touch(job);
+  if (const auto* other = data_.find_lease({key.job, key.index, !key.twin}); other != nullptr) {
+    // The other start goes on, and the task with it.
+    if (row.burns == Burns::whole && task.failed < most) ++task.failed;
+    task.node = other->node;
+    if (for_good) {
+      end({key.job, key.index, !key.twin}, Ending::cancelled);
+      task.failed = most;
+    } else {
+      save_task(job, key.index);
+      return;
+    }
+  }
+  if (task.state != TaskState::assigned && task.state != TaskState::running) return;  // ended with the other
   if (row.task == TaskState::cancelled) {
-    data_.count(job, task.state, TaskState::cancelled);
+    data_.count(job, step, task.state, TaskState::cancelled);
     task.state = TaskState::cancelled;
     task.finished_ms = now_.unix_ms;
     save_task(job, key.index);
@@ -271,7 +316,7 @@ void Turn::fail_or_requeue(Job& job, std::uint32_t index, bool for_good, const L
   const std::uint64_t halves = 2ULL * task.failed + task.lost;
   const bool is_over = for_good || halves >= 2ULL * max_failures(job);
   const auto to = is_over ? TaskState::failed : TaskState::queued;
-  data_.count(job, task.state, to);
+  data_.count(job, data_.step_of(job, index), task.state, to);
   task.state = to;
   task.started_ms = is_over ? task.started_ms : 0;
   task.finished_ms = is_over ? now_.unix_ms : 0;
@@ -340,7 +385,10 @@ void Turn::on(const FinishAttempt& event) {
   };
 
   auto* job = data_.find_job(event.task.job);
-  if (job == nullptr || event.task.index >= job->total) return superseded();
+  if (job == nullptr || event.task.index >= job->row.spec.task_count() ||
+      !data_.has_task(*job, event.task.index)) {
+    return superseded();
+  }
   const auto* task = data_.touched(*job, event.task.index);
   if (task == nullptr && !job->is_live() && !job->tasks_kept) {
     // It may have won before a restart: its files stay.
@@ -363,14 +411,15 @@ void Turn::on(const FinishAttempt& event) {
   }
   if (job->row.state == JobState::cancelled) return superseded();
 
-  const LeaseKey key{job->row.number, event.task.index};
-  const auto* lease = data_.find_lease(key);
-  const bool is_out = lease != nullptr && lease->attempt == event.attempt;
-  if (is_out && data_.node(lease->node).row.id != report.node) {
-    return answer(event.request,
-                  fail(Code::conflict, fmt::format("attempt {} of {} was given to {}, not to {}",
-                                                   event.attempt, event.task.str(),
-                                                   data_.node(lease->node).row.id.str(), report.node.str())));
+  const auto key = data_.find_attempt(job->row.number, event.task.index, event.attempt);
+  if (key) {
+    const auto& given_to = data_.node(data_.find_lease(*key)->node).row.id;
+    if (given_to != report.node) {
+      return answer(
+          event.request,
+          fail(Code::conflict, fmt::format("attempt {} of {} was given to {}, not to {}", event.attempt,
+                                           event.task.str(), given_to.str(), report.node.str())));
+    }
   }
   if (report.ok) {
     if (auto fine = check_frames(*job, event.task.index, report); !fine) {
@@ -379,31 +428,34 @@ void Turn::on(const FinishAttempt& event) {
     accept(*job, event.task.index, event);
     return verdict(payloads::Verdict::accepted);
   }
-  if (!is_out) {
+  if (!key) {
     const bool is_known =
         event.attempt == task->attempt && !task->adoptable && task->state != TaskState::cancelled;
     return is_known ? verdict(payloads::Verdict::duplicate) : superseded();
   }
   const bool fails_job = report.failure.scope == payloads::FailureScope::job;
-  end(key, Ending::failed, {report.failure.code, report.failure.message}, fails_job);
+  end(*key, Ending::failed, {report.failure.code, report.failure.message}, fails_job);
   if (fails_job) fail_job(*job, report.failure.message);
   verdict(payloads::Verdict::accepted);
 }
 
 void Turn::accept(Job& job, std::uint32_t index, const FinishAttempt& event) {
   const auto& report = event.report;
-  const LeaseKey key{job.row.number, index};
+  const LeaseKey key{job.row.number, index, false};
+  auto& step = data_.step_of(job, index);
   auto& task = *data_.touched(job, index);
 
   AttemptRow row;
-  if (const auto* lease = data_.find_lease(key); lease != nullptr && lease->attempt == event.attempt) {
-    row.assigned_ms = lease->assigned_ms;
-    row.started_ms = lease->started_ms;
-    data_.drop(key);
-  } else if (lease != nullptr) {
-    end(key, Ending::outrun);
-  } else if (task.state == TaskState::queued) {
-    data_.unqueue(job, index, task);
+  if (task.state == TaskState::queued) data_.unqueue(job, index, task);
+  if (const auto out = data_.find_attempt(key.job, index, event.attempt)) {
+    const auto& lease = *data_.find_lease(*out);
+    account(data_.node(lease.node));
+    row.assigned_ms = lease.assigned_ms;
+    row.started_ms = lease.started_ms;
+    data_.drop(*out);
+  }
+  for (const bool twin : {false, true}) {
+    if (data_.find_lease({key.job, index, twin}) != nullptr) end({key.job, index, twin}, Ending::outrun);
   }
   if (const auto was = data_.lost.find({key, event.attempt}); was != data_.lost.end()) row = was->second;
   data_.lost.erase(data_.lost.lower_bound({key, 0}), data_.lost.upper_bound({key, task.attempt}));
@@ -422,7 +474,7 @@ void Turn::accept(Job& job, std::uint32_t index, const FinishAttempt& event) {
   if (row.started_ms == 0) row.started_ms = now_.unix_ms - static_cast<std::int64_t>(1000 * report.seconds);
   row.finished_ms = now_.unix_ms;
 
-  data_.count(job, task.state, TaskState::done);
+  data_.count(job, step, task.state, TaskState::done);
   task.state = TaskState::done;
   task.attempt = event.attempt;
   task.shuns = task.adoptable = 0;
@@ -432,9 +484,12 @@ void Turn::accept(Job& job, std::uint32_t index, const FinishAttempt& event) {
   if (auto* node = node_for(report.node)) {
     task.node = node->no;
     ++node->row.tasks_done;
+    node->row.use.done_s += report.seconds;
+    node->hour.use.done_s += report.seconds;
     node->stats_dirty = true;
     praise(job, *node);
   }
+  data_.note_done(job, step, index - step.first, 1);
   for (const auto& file : report.files) {
     if (file.blank != payloads::Blank::no) task.blank = static_cast<std::uint8_t>(file.blank) & 3U;
   }
@@ -464,6 +519,7 @@ void Turn::accept(Job& job, std::uint32_t index, const FinishAttempt& event) {
   told.event.seconds = report.seconds;
   told.files = report.files;
   review_around(job, index);
+  data_.refresh_followers(job, step, index);
   check_end(job);
 }
 

@@ -10,8 +10,6 @@ namespace kiln::scheduler {
 
 namespace {
 
-constexpr std::string_view noop = "noop";  // proves the plumbing: needs no renderer and takes no time
-
 std::uint32_t& bucket(payloads::TaskCounts& counts, TaskState state) {
   switch (state) {
     case TaskState::queued:
@@ -31,19 +29,6 @@ std::uint32_t& bucket(payloads::TaskCounts& counts, TaskState state) {
 
 std::uint8_t saturated(std::uint32_t count) {
   return static_cast<std::uint8_t>(std::min<std::uint32_t>(count, std::numeric_limits<std::uint8_t>::max()));
-}
-
-JobKey key_of(const Job& job) {
-  return {job.row.priority, job.row.number};
-}
-
-// The pool of a job's renderer; a GPU asked for makes it another one, with fewer nodes.
-std::string pool_name(std::string_view renderer, bool needs_gpu) {
-  return std::string(renderer) + (needs_gpu && renderer != noop ? " with a GPU" : "");
-}
-
-bool is_started(const Lease& lease) {
-  return lease.phase == payloads::TaskPhase::fetching || lease.phase == payloads::TaskPhase::rendering;
 }
 
 }  // namespace
@@ -71,22 +56,64 @@ Lease* FarmState::Data::find_lease(const LeaseKey& key) {
   const auto found = leases.find(key);
   return found == leases.end() ? nullptr : &found->second;
 }
+std::optional<LeaseKey> FarmState::Data::find_attempt(JobNo job, std::uint32_t index, std::uint32_t attempt) {
+  for (const bool twin : {false, true}) {
+    const auto* lease = find_lease({job, index, twin});
+    if (lease != nullptr && lease->attempt == attempt) return LeaseKey{job, index, twin};
+  }
+  return std::nullopt;
+}
+
+// ---- tasks
+// --------------------------------------------------------------------------------------------------
+
+Step& FarmState::Data::step_of(Job& job, std::uint32_t index) {
+  return const_cast<Step&>(step_of(std::as_const(job), index));
+}
+const Step& FarmState::Data::step_of(const Job& job, std::uint32_t index) {
+  const auto after = std::upper_bound(job.steps.begin(), job.steps.end(), index,
+                                      [](std::uint32_t i, const Step& step) { return i < step.first; });
+  KILN_ASSERT(after != job.steps.begin());
+  // A step without tasks begins where the next does.
+  auto step = after - 1;
+  while (step != job.steps.begin() && step->spec.max_tasks() == 0) --step;
+  return *step;
+}
+
+bool FarmState::Data::has_task(const Job& job, std::uint32_t index) {
+  const auto& step = step_of(job, index);
+  const auto local = index - step.first;
+  return local < (step.is_cut() && job.tasks_kept ? step.tasks.size() : step.total);
+}
+
+payloads::FrameSet FarmState::Data::task_frames(const Job& job, std::uint32_t index) {
+  const auto& step = step_of(job, index);
+  if (!step.is_cut()) return job.row.spec.task_frames(index);
+  const auto local = index - step.first;
+  if (step.spec.frames.empty() || local >= step.tasks.size()) return {};
+  return step.spec.frames.slice(step.cuts[local], step.cuts[local + 1] - step.cuts[local]);
+}
+
 const Task* FarmState::Data::touched(const Job& job, std::uint32_t index) const {
   ++task_visits;
-  return index < job.tasks.size() ? &job.tasks[index] : nullptr;
+  const auto& step = step_of(job, index);
+  const auto local = index - step.first;
+  return local < step.tasks.size() ? &step.tasks[local] : nullptr;
 }
 Task* FarmState::Data::touched(Job& job, std::uint32_t index) const {
-  ++task_visits;
-  return index < job.tasks.size() ? &job.tasks[index] : nullptr;
+  return const_cast<Task*>(touched(std::as_const(job), index));
 }
 
 Task& FarmState::Data::touch(Job& job, std::uint32_t index) {
-  while (job.tasks.size() <= index) {
-    job.requeued[0].insert(static_cast<std::uint32_t>(job.tasks.size()));
-    job.tasks.emplace_back();
+  auto& step = step_of(job, index);
+  const auto local = index - step.first;
+  while (step.tasks.size() <= local) {
+    if (!step.is_paired())
+      step.requeued[0].insert(step.first + static_cast<std::uint32_t>(step.tasks.size()));
+    step.tasks.emplace_back();
   }
-  refresh_ready(job, 0);
-  return job.tasks[index];
+  refresh_ready(job, step, 0);
+  return step.tasks[local];
 }
 
 TaskRow FarmState::Data::task_row(const Job& job, std::uint32_t index) const {
@@ -119,16 +146,18 @@ TaskRow FarmState::Data::task_row(const Job& job, std::uint32_t index) const {
   if (const auto floor = job.void_up_to.find(index); floor != job.void_up_to.end()) {
     row.void_up_to = floor->second;
   }
+  if (const auto& step = step_of(job, index); step.is_cut()) {
+    const auto local = index - step.first;
+    row.first_unit = step.cuts[local];
+    row.unit_count = step.cuts[local + 1] - step.cuts[local];
+  }
   return row;
 }
 
-PoolNo FarmState::Data::pool_of(const std::string& renderer) {
-  if (const auto found = pool_numbers.find(renderer); found != pool_numbers.end()) return found->second;
-  const auto number = static_cast<PoolNo>(pools.size());
-  pools.push_back({});
-  pools.back().renderer = renderer;
-  pool_numbers.emplace(renderer, number);
-  return number;
+UserNo FarmState::Data::user_of(const std::string& name) {
+  const auto [found, is_new] = user_numbers.try_emplace(name, static_cast<UserNo>(users.size() + 1));
+  if (is_new) users.push_back({name, 0, {}});
+  return found->second;
 }
 
 Node& FarmState::Data::add_node(const NodeId& id, Instant now) {
@@ -142,11 +171,24 @@ Node& FarmState::Data::add_node(const NodeId& id, Instant now) {
   return node;
 }
 
-std::uint32_t FarmState::Data::estimate_ms(const Job& job) const {
-  if (job.row.spec.renderer == noop) return 0;
+std::uint32_t FarmState::Data::estimate_ms(const Step& step) const {
+  if (step.spec.needs.renderer == noop) return 0;
   const auto most = static_cast<double>(policy.queue_ahead_ms);
-  if (job.row.counts.done == 0) return static_cast<std::uint32_t>(most);
-  return static_cast<std::uint32_t>(std::clamp(1000 * job.row.render_s / job.row.counts.done, 0.0, most));
+  if (step.counts.done == 0) return static_cast<std::uint32_t>(most);
+  return static_cast<std::uint32_t>(std::clamp(1000 * step.done_s / step.counts.done, 0.0, most));
+}
+
+// The seconds of a task that is done, or (-1) is not any more.
+void FarmState::Data::note_done(Job& job, Step& step, std::uint32_t local, int sign) {
+  const auto& task = step.tasks[local];
+  const auto units = step.is_cut() ? step.cuts[local + 1] - step.cuts[local] : 1;
+  const auto seconds = static_cast<double>(task.seconds);
+  step.done_s = std::max(0.0, step.done_s + sign * seconds);
+  step.done_units = sign > 0 ? step.done_units + units : step.done_units - units;
+  if (task.node == 0 || sign < 0) return;
+  auto& [sum, count] = job.speed[task.node];
+  sum += seconds;
+  ++count;
 }
 
 // ---- jobs
@@ -154,19 +196,44 @@ std::uint32_t FarmState::Data::estimate_ms(const Job& job) const {
 
 void FarmState::Data::insert_job(JobRow row) {
   Job job;
-  job.pool = pool_of(pool_name(row.spec.renderer, row.spec.options.device == payloads::Device::gpu));
-  job_pools.insert(job.pool);
-  job.total = row.spec.task_count();
+  for (auto& spec : row.spec.all_steps()) {
+    Step step;
+    step.first = job.steps.empty() ? 0 : job.steps.back().first + job.steps.back().spec.max_tasks();
+    step.total = step.spec.max_tasks();
+    step.spec = std::move(spec);
+    step.waits = static_cast<std::uint32_t>(step.spec.after.size());
+    step.total = step.spec.max_tasks();
+    if (step.is_cut()) {
+      step.cuts = {0};
+      const auto each = std::max<std::uint32_t>(step.spec.chunk, 1);
+      step.total = (step.spec.units + each - 1) / each;
+    }
+    step.counts.queued = step.total;
+    job.total += step.total;
+    job.steps.push_back(std::move(step));
+  }
+  for (StepNo number = 0; number < job.steps.size(); ++number) {
+    for (const auto other : job.steps[number].spec.after) job.steps[other].followers.push_back(number);
+    for (const auto other : job.steps[number].spec.pairs_with)
+      job.steps[other].pair_followers.push_back(number);
+  }
+  job.user = user_of(row.user);
   job.row = std::move(row);
   const auto number = job.row.number;
   job_numbers.emplace(job.row.id, number);
   if (!job.row.cid.empty()) by_cid.insert_or_assign({job.row.user, job.row.cid}, number);
-  add_totals(jobs.emplace(number, std::move(job)).first->second, 1);
+  auto& kept = jobs.emplace(number, std::move(job)).first->second;
+  if (kept.row.counts.total() == 0) kept.row.counts.queued = kept.total;
+  show_steps(kept);
+  add_totals(kept, 1);
+  hold_pools(kept, kept.is_live());
 }
 
 void FarmState::Data::erase_job(Job& job) {
   const auto number = job.row.number;
   add_totals(job, -1);
+  hold_pools(job, false);
+  set_wishes(job, {});
   lost.erase(lost.lower_bound({{number, 0}, 0}), lost.lower_bound({{number + 1, 0}, 0}));
   if (const auto cid = by_cid.find({job.row.user, job.row.cid});
       cid != by_cid.end() && cid->second == number) {
@@ -189,229 +256,86 @@ void FarmState::Data::add_totals(const Job& job, int sign) {
   add(totals.tasks_failed, counts.failed);
 }
 
-void FarmState::Data::count(Job& job, TaskState from, TaskState to, std::uint32_t tasks) {
+void FarmState::Data::show_steps(Job& job) {
+  if (job.row.spec.steps.empty()) return;
+  job.row.steps.clear();
+  for (const auto& step : job.steps) job.row.steps.push_back(step.counts);
+}
+
+void FarmState::Data::count(Job& job, Step& step, TaskState from, TaskState to, std::uint32_t tasks) {
   add_totals(job, -1);
-  KILN_ASSERT(bucket(job.row.counts, from) >= tasks);
-  bucket(job.row.counts, from) -= tasks;
-  bucket(job.row.counts, to) += tasks;
+  for (auto* counts : {&job.row.counts, &step.counts}) {
+    KILN_ASSERT(bucket(*counts, from) >= tasks);
+    bucket(*counts, from) -= tasks;
+    bucket(*counts, to) += tasks;
+  }
+  if (!job.row.spec.steps.empty()) job.row.steps[step_no(job, step)] = step.counts;
+  add_totals(job, 1);
+}
+
+void FarmState::Data::set_total(Job& job, Step& step, std::uint32_t total) {
+  if (total == step.total) return;
+  add_totals(job, -1);
+  const auto more = total - step.total;  // modulo 2^32, as all of these
+  step.total += more;
+  job.total += more;
+  step.counts.queued += more;
+  job.row.counts.queued += more;
+  if (!job.row.spec.steps.empty()) job.row.steps[step_no(job, step)] = step.counts;
   add_totals(job, 1);
 }
 
 void FarmState::Data::set_job_state(Job& job, JobState state) {
+  const bool was_done = job.row.state == JobState::done;
   add_totals(job, -1);
+  unready_all(job);
   job.row.state = state;
   add_totals(job, 1);
+  hold_pools(job, job.is_live());
   refresh_ready_all(job);
+  if (was_done != (state == JobState::done)) tell_followers(job);
 }
 
-void FarmState::Data::set_priority(Job& job, int priority) {
+// ---- what a job waits for
+// ------------------------------------------------------------------------------------
+
+void FarmState::Data::set_wishes(Job& job, JobWishes wishes) {
+  const auto number = job.row.number;
   unready_all(job);
-  job.row.priority = priority;
+  for (const auto other : job.row.wishes.after) {
+    const auto found = job_followers.find(other);
+    if (found == job_followers.end()) continue;
+    found->second.erase(number);
+    if (found->second.empty()) job_followers.erase(found);
+  }
+  early.erase({job.row.wishes.start_ms, number});
+  const bool pools_change = job.row.wishes.tags != wishes.tags;
+  const bool held = job.holds_pools;
+  if (pools_change) hold_pools(job, false);
+  job.row.wishes = std::move(wishes);
+  if (pools_change) hold_pools(job, held);
+  for (const auto other : job.row.wishes.after) job_followers[other].insert(number);
+  set_blockers(job);
   refresh_ready_all(job);
 }
 
-void FarmState::Data::set_avoids(Job& job, std::vector<NodeNo> avoids) {
-  unready_all(job);
-  job.avoids = std::move(avoids);
-  refresh_ready_all(job);
-}
-
-void FarmState::Data::unready_all(const Job& job) {
-  auto& pool = pools[job.pool];
-  set_ready(pool, {0, job.avoids}, key_of(job), false);
-  for (const auto& [shuns, tasks] : job.requeued) set_ready(pool, {shuns, job.avoids}, key_of(job), false);
-}
-
-void FarmState::Data::set_ready(Pool& pool, const Group& group, const JobKey& key, bool ready) {
-  auto& jobs_of_group = pool.ready[group];
-  const auto head = [&]() -> std::optional<JobKey> {
-    return jobs_of_group.empty() ? std::nullopt : std::optional(*jobs_of_group.begin());
-  };
-  const auto before = head();
-  if (ready) {
-    jobs_of_group.insert(key);
-  } else {
-    jobs_of_group.erase(key);
-  }
-  if (const auto after = head(); !(before == after)) {
-    if (before) pool.heads.erase({*before, group});
-    if (after) pool.heads.insert({*after, group});
-  }
-  if (jobs_of_group.empty()) pool.ready.erase(group);
-}
-
-void FarmState::Data::refresh_ready(const Job& job, NodeNo shuns) {
-  const auto waiting = job.requeued.find(shuns);
-  const bool has_task =
-      (shuns == 0 && job.has_fresh()) || (waiting != job.requeued.end() && !waiting->second.empty());
-  set_ready(pools[job.pool], {shuns, job.avoids}, key_of(job), has_task && job.row.state == JobState::active);
-}
-
-void FarmState::Data::refresh_ready_all(const Job& job) {
-  refresh_ready(job, 0);
-  for (const auto& [group, tasks] : job.requeued) refresh_ready(job, group);
-}
-
-void FarmState::Data::requeue(Job& job, std::uint32_t index, Task& task) {
-  const NodeNo group = task.shuns ? task.node : 0;
-  job.requeued[group].insert(index);
-  refresh_ready(job, group);
-}
-
-void FarmState::Data::unqueue(Job& job, std::uint32_t index, const Task& task) {
-  const NodeNo group = task.shuns ? task.node : 0;
-  const auto tasks = job.requeued.find(group);
-  if (tasks == job.requeued.end()) return;
-  tasks->second.erase(index);
-  if (tasks->second.empty()) job.requeued.erase(tasks);
-  refresh_ready(job, group);
-}
-
-// ---- nodes and what they hold
-// ------------------------------------------------------------------------------
-
-void FarmState::Data::tally(const Lease& lease, int sign) {
-  if (lease.phase == payloads::TaskPhase::delivering) return;  // its slot is free again
-  auto& holder = node(lease.node);
-  auto& tasks = is_started(lease) ? holder.started : holder.waiting;
-  tasks = sign > 0 ? tasks + 1 : tasks - 1;
-  if (!is_started(lease)) {
-    holder.waiting_ms = sign > 0 ? holder.waiting_ms + lease.est_ms : holder.waiting_ms - lease.est_ms;
+void FarmState::Data::set_blockers(Job& job) {
+  job.blockers.clear();
+  for (const auto other : job.row.wishes.after) {
+    const auto found = jobs.find(other);
+    if (found == jobs.end() || found->second.row.state != JobState::done) job.blockers.insert(other);
   }
 }
 
-void FarmState::Data::hold(const LeaseKey& key, Lease lease) {
-  auto& holder = node(lease.node);
-  lease.order = ++last_order;
-  tally(lease, 1);
-  leases.insert_or_assign(key, lease);
-  holder.held.insert(key);
-  replace(holder);
-}
-
-void FarmState::Data::drop(const LeaseKey& key) {
-  auto& lease = leases.at(key);
-  set_recalled(key, lease, false);
-  set_due(key, lease, 0);
-  auto& holder = node(lease.node);
-  tally(lease, -1);
-  holder.held.erase(key);
-  leases.erase(key);
-  replace(holder);
-}
-
-void FarmState::Data::set_phase(Lease& lease, payloads::TaskPhase phase) {
-  if (lease.phase == phase) return;
-  tally(lease, -1);
-  lease.phase = phase;
-  tally(lease, 1);
-  replace(node(lease.node));
-}
-
-void FarmState::Data::set_recalled(const LeaseKey& key, Lease& lease, bool recalled) {
-  if (lease.recalled == recalled) return;
-  lease.recalled = recalled;
-  auto& in_flight = pools[jobs.at(key.job).pool].recalls;
-  in_flight = recalled ? in_flight + 1 : in_flight - 1;
-}
-
-void FarmState::Data::set_due(const LeaseKey& key, Lease& lease, std::int64_t due_mono_ms) {
-  if (lease.due_mono_ms != 0) due.erase({lease.due_mono_ms, key});
-  lease.due_mono_ms = due_mono_ms;
-  if (due_mono_ms != 0) due.insert({due_mono_ms, key});
-}
-
-void FarmState::Data::replace(Node& node) {
-  unplace(node);
-  place(node);
-}
-
-void FarmState::Data::unplace(Node& node) {
-  const auto was = node.placed;
-  if (was.present) {
-    --totals.nodes_online;
-    totals.slots -= was.slots;
-    totals.slots_busy -= was.busy;
+void FarmState::Data::tell_followers(const Job& job) {
+  const auto found = job_followers.find(job.row.number);
+  if (found == job_followers.end()) return;
+  for (const auto number : found->second) {
+    auto& follower = jobs.at(number);
+    unready_all(follower);
+    set_blockers(follower);
+    refresh_ready_all(follower);
   }
-  if (was.quarantined) --quarantined;
-  if (was.usable) {
-    for (const auto pool : node.pools) {
-      pools[pool].usable.erase({was.level, node.no});
-      pools[pool].idle_slots -= was.idle;
-      if (was.open) pools[pool].open.erase({was.level, node.no});
-    }
-  }
-  if (was.open) {
-    for (const auto& manifest : node.warm) {
-      const auto warm_nodes = warm_open.find(manifest);
-      warm_nodes->second.erase({was.level, node.no});
-      if (warm_nodes->second.empty()) warm_open.erase(warm_nodes);
-    }
-  }
-  node.placed = {};
-}
-
-void FarmState::Data::place(Node& node) {
-  auto& is = node.placed;
-  is.present = node.is_present();
-  is.slots = node.has_info ? std::min<std::uint32_t>(node.row.info.slots, payloads::max_slots) : 0;
-  is.busy = std::min(node.started, is.slots);
-  is.usable = connected && is.slots > 0 && node.row.presence == NodePresence::online && !node.row.drained &&
-              node.row.quarantine.empty() && node.has_reported && node.rests_until_mono_ms == 0;
-  is.quarantined = is.present && !node.row.quarantine.empty();
-  if (is.quarantined) ++quarantined;
-  if (is.present) {
-    ++totals.nodes_online;
-    totals.slots += is.slots;
-    totals.slots_busy += is.busy;
-  }
-  if (!is.usable) return;
-
-  // One task a slot is always queued ahead; more only while they are so short that together they would not
-  // hide a round trip.
-  const auto load = node.load();
-  const auto most = is.slots * (1 + policy.max_queue_ahead);
-  const auto always = is.slots * (1 + std::min(policy.max_queue_ahead, 1U));
-  const std::uint64_t ahead = load > is.slots ? load - is.slots : 0;
-  const auto ahead_ms = node.waiting == 0 ? 0 : node.waiting_ms * ahead / node.waiting;
-  is.level = load * full_level / is.slots;
-  is.open = node.held.size() < max_held &&
-            (load < always ||
-             (load < most && ahead_ms < static_cast<std::uint64_t>(policy.queue_ahead_ms) * is.slots));
-  is.idle = is.open && load < is.slots ? is.slots - load : 0;
-  for (const auto pool : node.pools) {
-    pools[pool].usable.insert({is.level, node.no});
-    pools[pool].idle_slots += is.idle;
-    if (is.open) pools[pool].open.insert({is.level, node.no});
-  }
-  if (is.open) {
-    for (const auto& manifest : node.warm) warm_open[manifest].insert({is.level, node.no});
-  }
-}
-
-void FarmState::Data::set_info(Node& node, payloads::NodeInfo info) {
-  unplace(node);
-  node.row.info = std::move(info);
-  node.has_info = true;
-  node.pools = {pool_of(std::string(noop))};
-  for (const auto& renderer : node.row.info.renderers) {
-    node.pools.push_back(pool_of(renderer.name));
-    if (!node.row.info.gpus.empty()) node.pools.push_back(pool_of(pool_name(renderer.name, true)));
-  }
-  std::sort(node.pools.begin(), node.pools.end());
-  node.pools.erase(std::unique(node.pools.begin(), node.pools.end()), node.pools.end());
-  place(node);
-}
-
-void FarmState::Data::set_warm(Node& node, const std::vector<std::string>& warm) {
-  auto distinct = warm;
-  std::sort(distinct.begin(), distinct.end());
-  distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
-  std::erase(distinct, std::string());
-  if (distinct == node.warm) return;
-  unplace(node);
-  node.warm = std::move(distinct);
-  place(node);
 }
 
 // ---- restart
@@ -419,6 +343,7 @@ void FarmState::Data::set_warm(Node& node, const std::vector<std::string>& warm)
 
 void FarmState::Data::load(const FarmRows& rows, Instant now) {
   last_job_number = rows.last_job_number;
+  settings = rows.settings;
   attempt_floor = rows.attempt_floor;
   for (const auto& row : rows.nodes) {
     auto& node = add_node(row.id, now);
@@ -433,6 +358,9 @@ void FarmState::Data::load(const FarmRows& rows, Instant now) {
     }
     if (row.info != payloads::NodeInfo()) set_info(node, row.info);
   }
+  for (const auto& row : rows.usage) {
+    if (auto* node = find_node(row.node)) node->hour = row;
+  }
   for (const auto& row : rows.jobs) {
     last_job_number = std::max(last_job_number, row.number);
     insert_job(row);
@@ -442,10 +370,17 @@ void FarmState::Data::load(const FarmRows& rows, Instant now) {
   }
   for (const auto& row : rows.tasks) {
     auto* job = find_job(row.id.job);
-    if (job == nullptr || !job->tasks_kept || row.id.index >= job->total) continue;
+    if (job == nullptr || !job->tasks_kept || row.id.index >= job->row.spec.task_count()) continue;
+    auto& step = step_of(*job, row.id.index);
+    const auto local = row.id.index - step.first;
+    if (step.is_cut()) {
+      // They were cut one after another, and the rows come in order.
+      if (local != step.tasks.size() || row.first_unit != step.cuts.back()) continue;
+      step.cuts.push_back(std::min(row.first_unit + row.unit_count, step.spec.units));
+    }
     // A gap is a task that was never touched, in front of one that was: it waits with those queued again.
-    if (row.id.index >= job->tasks.size()) job->tasks.resize(std::size_t{row.id.index} + 1);
-    auto& task = job->tasks[row.id.index];
+    if (local >= step.tasks.size()) step.tasks.resize(std::size_t{local} + 1);
+    auto& task = step.tasks[local];
     task.state = row.state;
     task.attempt = row.attempt;
     // Which of them failed is not stored: the cheaper one is assumed, so that no frame fails too early.
@@ -466,57 +401,116 @@ void FarmState::Data::load(const FarmRows& rows, Instant now) {
       job->errors[row.id.index] = {row.error_code, row.error_message};
     }
   }
-  for (const auto& row : rows.attempts) {
-    auto* job = find_job(row.task.job);
-    Task* task = job == nullptr ? nullptr : touched(*job, row.task.index);
-    if (task == nullptr || !job->is_live() || task->attempt != row.attempt || task->node == 0) continue;
-    if (task->state != TaskState::assigned && task->state != TaskState::running) continue;
-    Lease lease;
-    lease.node = task->node;
-    lease.attempt = row.attempt;
-    lease.running = row.state == AttemptState::running;
-    lease.seen = lease.running;
-    lease.phase = lease.running ? payloads::TaskPhase::rendering : payloads::TaskPhase::queued;
-    lease.est_ms = estimate_ms(*job);
-    lease.sends = 1;
-    lease.sent_mono_ms = now.mono_ms;
-    lease.sent_sid = node(task->node).row.sid;
-    lease.assigned_ms = row.assigned_ms;
-    lease.started_ms = row.started_ms;
-    const LeaseKey key{job->row.number, row.task.index};
-    hold(key, lease);
-    const std::int64_t max_run_s = job->row.spec.options.max_run_s;
-    // Since when it renders is not known: it gets the whole time once more.
-    if (lease.running && max_run_s != 0) {
-      set_due(key, *find_lease(key), now.mono_ms + max_run_s * 1000 + policy.overdue_ms);
-    }
+  for (const auto& row : rows.attempts) load_attempt(row, now);
+  for (auto& [number, job] : jobs) {
+    if (job.tasks_kept) load_counts(job);
   }
   for (auto& [number, job] : jobs) {
-    if (!job.tasks_kept) continue;
-    payloads::TaskCounts counts;
-    std::uint32_t held = 0;
-    for (std::uint32_t index = 0; index < job.tasks.size(); ++index) {
-      auto& task = job.tasks[index];
+    const auto wishes = job.row.wishes;
+    for (const auto other : wishes.after) job_followers[other].insert(number);
+    set_blockers(job);
+    if (wishes.start_ms > now.unix_ms && job.is_live()) {
+      job.is_early = true;
+      early.insert({wishes.start_ms, number});
+    }
+    if (job.tasks_kept) refresh_ready_all(job);
+  }
+}
+
+// Of a task that was started twice both rows are out, the older first.
+void FarmState::Data::load_attempt(const AttemptRow& row, Instant now) {
+  auto* job = find_job(row.task.job);
+  if (job == nullptr || !job->is_live() || row.task.index >= job->row.spec.task_count()) return;
+  const Task* task = touched(*job, row.task.index);
+  if (task == nullptr || row.attempt > task->attempt) return;
+  if (task->state != TaskState::assigned && task->state != TaskState::running) return;
+  const auto* holder = find_node(row.node);
+  const auto number = holder != nullptr ? holder->no : task->node;
+  if (number == 0) return;
+  LeaseKey key{job->row.number, row.task.index, false};
+  if (find_lease(key) != nullptr) key.twin = true;
+  if (find_lease(key) != nullptr) return;
+  const auto& step = step_of(*job, row.task.index);
+  Lease lease;
+  lease.node = number;
+  lease.attempt = row.attempt;
+  lease.running = row.state == AttemptState::running;
+  lease.seen = lease.running;
+  lease.phase = lease.running ? payloads::TaskPhase::rendering : payloads::TaskPhase::queued;
+  lease.est_ms = estimate_ms(step);
+  lease.sends = 1;
+  lease.sent_mono_ms = now.mono_ms;
+  lease.sent_sid = node(number).row.sid;
+  lease.assigned_ms = row.assigned_ms;
+  lease.started_ms = row.started_ms;
+  lease.started_mono_ms = lease.running ? now.mono_ms : 0;
+  give_lane(lease, pools[step.pool]);
+  hold(key, lease);
+  const std::int64_t max_run_s = job->row.spec.options.max_run_s;
+  // Since when it renders is not known: it gets the whole time once more.
+  if (lease.running && max_run_s != 0) {
+    set_due(key, *find_lease(key), now.mono_ms + max_run_s * 1000 + policy.overdue_ms);
+  }
+}
+
+// What the job's tasks come to, now that they are all there.
+void FarmState::Data::load_counts(Job& job) {
+  const auto number = job.row.number;
+  payloads::TaskCounts counts;
+  std::uint32_t held = 0;
+  for (auto& step : job.steps) {
+    if (step.is_cut()) {
+      const auto each = std::max<std::uint32_t>(step.spec.chunk, 1);
+      job.total -= step.total;
+      step.total = static_cast<std::uint32_t>(step.tasks.size()) + (step.units_left() + each - 1) / each;
+      job.total += step.total;
+    }
+    step.counts = {};
+    step.done_s = 0;
+    step.done_units = 0;
+    for (std::uint32_t local = 0; local < step.tasks.size(); ++local) {
+      auto& task = step.tasks[local];
+      const auto index = step.first + local;
       const bool is_out = task.state == TaskState::assigned || task.state == TaskState::running;
-      if (is_out && find_lease({number, index}) == nullptr) task.state = TaskState::queued;
-      ++bucket(counts, task.state);
-      if (task.state == TaskState::queued) job.requeued[0].insert(index);
+      if (is_out && find_lease({number, index, false}) == nullptr) task.state = TaskState::queued;
+      ++bucket(step.counts, task.state);
+      if (task.state == TaskState::done) note_done(job, step, local, 1);
       if (task.review == static_cast<std::uint8_t>(Review::held)) ++held;
     }
-    const auto fresh = job.total - static_cast<std::uint32_t>(job.tasks.size());
-    (job.is_live() ? counts.queued : counts.cancelled) += fresh;
-    if (!job.is_live() && counts != job.row.counts) {
-      // Its tasks did not come along: it is shown as it is and cannot be retried.
-      job.tasks_kept = job.winners_kept = false;
-      job.tasks.clear();
-      job.requeued.clear();
-      continue;
+    const auto fresh = step.total - static_cast<std::uint32_t>(step.tasks.size());
+    (job.is_live() ? step.counts.queued : step.counts.cancelled) += fresh;
+    counts.queued += step.counts.queued;
+    counts.running += step.counts.running;
+    counts.done += step.counts.done;
+    counts.failed += step.counts.failed;
+    counts.cancelled += step.counts.cancelled;
+  }
+  if (!job.is_live() && counts != job.row.counts) {
+    // Its tasks did not come along: it is shown as it is and cannot be retried.
+    job.tasks_kept = job.winners_kept = false;
+    for (auto& step : job.steps) step.tasks.clear();
+    return;
+  }
+  job.row.held = held;
+  add_totals(job, -1);
+  job.row.counts = counts;
+  add_totals(job, 1);
+  show_steps(job);
+  for (auto& step : job.steps) {
+    step.waits = 0;
+    for (const auto other : step.spec.after) step.waits += job.steps[other].is_done() ? 0 : 1;
+    for (std::uint32_t local = 0; local < step.tasks.size(); ++local) {
+      if (step.tasks[local].state != TaskState::queued) continue;
+      const auto index = step.first + local;
+      if (pair_is_ready(job, step, index)) step.requeued[0].insert(index);
     }
-    job.row.held = held;
-    add_totals(job, -1);
-    job.row.counts = counts;
-    add_totals(job, 1);
-    refresh_ready_all(job);
+    // What became ready pairwise and was never handed out has no row.
+    if (!step.is_paired()) continue;
+    for (std::uint32_t local = static_cast<std::uint32_t>(step.tasks.size()); local < step.total; ++local) {
+      if (!pair_is_ready(job, step, step.first + local)) continue;
+      step.tasks.resize(std::size_t{local} + 1);
+      step.requeued[0].insert(step.first + local);
+    }
   }
 }
 

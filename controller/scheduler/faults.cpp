@@ -42,7 +42,7 @@ constexpr std::size_t max_reason_bytes = 400;
 
 }  // namespace
 
-void Turn::blame(Job& job, Node& node, const TaskError& error) {
+void Turn::blame(Job& job, std::uint32_t index, Node& node, const TaskError& error) {
   const auto whose = whose_fault(error.code);
   if (whose == Whose::scene) return;
   auto& failures = job.failed_on[node.no];
@@ -52,7 +52,7 @@ void Turn::blame(Job& job, Node& node, const TaskError& error) {
   if (failures >= data_.policy.avoid_after && !is_avoided && job.avoids.size() < max_avoided) {
     auto avoids = job.avoids;
     avoids.insert(avoids.begin() + (place - job.avoids.begin()), node.no);
-    data_.set_avoids(job, std::move(avoids));
+    data_.change_job(job, [&] { job.avoids = std::move(avoids); });
     remark(fmt::format("job {} goes elsewhere than to {} from now on, where it can: {} failures there",
                        job.row.number, node.row.id.str(), failures));
   }
@@ -79,9 +79,9 @@ void Turn::blame(Job& job, Node& node, const TaskError& error) {
   if (guilty < data_.policy.quarantine_jobs || !node.row.quarantine.empty()) return;
   // Trouble that half of the farm has is not the node's; and the last one that can do a job goes on trying.
   const bool is_common = 2 * (data_.quarantined + 1) > data_.totals.nodes_online;
-  const auto& usable = data_.pools[job.pool].usable;
-  const bool is_last =
-      std::all_of(usable.begin(), usable.end(), [&](const auto& one) { return one.second == node.no; });
+  const auto& usable = data_.pools[data_.step_of(job, index).pool].usable;
+  const bool is_last = std::all_of(usable.begin(), usable.end(),
+                                   [&](const auto& one) { return node_of(one.second) == node.no; });
   if (is_common || is_last) return;
   quarantine(
       node, fmt::format("tasks of {} jobs failed here ({}), the last with: {}", guilty, jobs, error.message));
@@ -91,7 +91,7 @@ void Turn::praise(Job& job, Node& node) {
   node.blamed.erase(job.row.number);
   if (job.failed_on.erase(node.no) == 0) return;
   auto avoids = job.avoids;
-  if (std::erase(avoids, node.no) > 0) data_.set_avoids(job, std::move(avoids));
+  if (std::erase(avoids, node.no) > 0) data_.change_job(job, [&] { job.avoids = std::move(avoids); });
 }
 
 void Turn::quarantine(Node& node, const std::string& reason) {

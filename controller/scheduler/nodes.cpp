@@ -17,6 +17,7 @@ namespace kiln::scheduler {
 
 namespace {
 
+constexpr std::int64_t falls_asleep_ms = 10'000;
 constexpr int missed_heartbeats = 3;        // rule 6
 constexpr std::uint32_t foreign_limit = 3;  // heartbeats of an older sid: no straggler any more
 
@@ -65,12 +66,20 @@ bool Turn::is_current(Node& node, std::uint64_t sid, bool retained, bool is_hear
 void Turn::hear(Node& node) {
   node.heard_mono_ms = now_.mono_ms;
   node.row.last_seen_ms = now_.unix_ms;
+  // Its last words before it slept may come late.
+  if (node.row.asleep && now_.mono_ms - node.power_mono_ms > falls_asleep_ms) {
+    node.row.asleep = false;
+    data_.replace(node);
+    touch(node);
+    remark(fmt::format("{} is awake", node.row.id.str()));
+  }
   set_presence(node, node.says_draining ? NodePresence::draining : NodePresence::online);
   if (now_.mono_ms - node.saved_mono_ms >= save_seen_ms) touch(node);
 }
 
 void Turn::set_presence(Node& node, NodePresence presence) {
   if (node.row.presence == presence) return;
+  account(node);
   const bool was_present = node.is_present();
   node.row.presence = presence;
   if (was_present && !node.is_present()) {
@@ -183,21 +192,27 @@ void Turn::compare_inventory(Node& node, const payloads::NodeTasks& tasks) {
   for (const auto& held : tasks.run) {
     named.insert({held.task, held.attempt});
     const auto number = data_.job_numbers.find(held.task.job);
-    const LeaseKey key{number == data_.job_numbers.end() ? 0 : number->second, held.task.index};
-    const auto out_here = [&]() -> Lease* {
-      auto* lease = data_.find_lease(key);
-      return lease != nullptr && lease->node == node.no && lease->attempt == held.attempt ? lease : nullptr;
+    const JobNo job = number == data_.job_numbers.end() ? 0 : number->second;
+    const auto out_here = [&]() -> std::optional<LeaseKey> {
+      const auto found = data_.find_attempt(job, held.task.index, held.attempt);
+      return found && data_.find_lease(*found)->node == node.no ? found : std::nullopt;
     };
-    auto* lease = out_here();
-    if (lease == nullptr && adopt(node, held)) lease = out_here();
-    if (lease == nullptr) {
+    auto out = out_here();
+    if (!out && adopt(node, held)) out = out_here();
+    if (!out) {
       // Nobody waits for it, except that what is delivered is answered (and taken, if it is the first).
       if (held.phase != payloads::TaskPhase::delivering) send_cancel(node, held.task, held.attempt);
       continue;
     }
+    const auto& key = *out;
+    auto* lease = data_.find_lease(key);
     listed.insert(key);
     lease->seen = true;
+    lease->slot = held.slot;
+    if (lease->phase != held.phase) account(node);
     data_.set_phase(*lease, held.phase);
+    if (held.phase == payloads::TaskPhase::rendering && lease->started_mono_ms == 0)
+      lease->started_mono_ms = now_.mono_ms;
     if (held.phase != payloads::TaskPhase::queued) {
       data_.set_recalled(key, *lease, false);  // too late
       if (!lease->running) start(key, *lease);
@@ -230,7 +245,8 @@ void Turn::missing_from(Node& node, const LeaseKey& key, Lease& lease) {
   if (!lease.seen && lease.sent_sid == node.row.sid) return;
   lease.seen = false;
   const bool is_wanted = data_.jobs.at(key.job).row.state == JobState::active && !node.row.drained &&
-                         node.row.quarantine.empty() && node.row.presence == NodePresence::online;
+                         node.row.settings.enabled && node.row.quarantine.empty() &&
+                         node.row.presence == NodePresence::online;
   if (!is_wanted) return end(key, Ending::taken_back);
   send_again(key, lease);
 }
@@ -249,9 +265,11 @@ void Turn::on(const NodeAckSeen& event) {
   if (!name || node == nullptr) return;
   const auto number = data_.job_numbers.find(name->task.job);
   if (number == data_.job_numbers.end()) return;
-  const LeaseKey key{number->second, name->task.index};
+  const auto out = data_.find_attempt(number->second, name->task.index, name->attempt);
+  if (!out) return;
+  const auto& key = *out;
   auto* lease = data_.find_lease(key);
-  if (lease == nullptr || lease->node != node->no || lease->attempt != name->attempt) return;
+  if (lease->node != node->no) return;
 
   if (name->is_cancel) {
     if (!lease->recalled) return;
@@ -293,9 +311,15 @@ void Turn::on(const BrokerLost& /*event*/) {
 }
 
 // O(nodes + commands that wait for a sign of life).
-void Turn::on(const Tick& /*event*/) {
+void Turn::on(const Tick& event) {
+  data_.utc_offset_s = event.utc_offset_s;
   end_overdue();
+  start_early_jobs();
+  wake_for_work();
   for (auto& node : data_.nodes) {
+    if (node.row.id.empty()) continue;  // forgotten
+    account(node);
+    look_after(node);
     if (node.forgiven_mono_ms != 0 && now_.mono_ms >= node.forgiven_mono_ms) forgive(node);
     if (node.stats_dirty && now_.mono_ms - node.saved_mono_ms >= save_stats_ms) touch(node);
     if (!data_.connected) continue;
@@ -308,7 +332,7 @@ void Turn::on(const Tick& /*event*/) {
         set_presence(node, NodePresence::unknown);
         continue;
       }
-      if (node.waiting == 0) continue;
+      if (node.lanes[cpu_lane].waiting + node.lanes[gpu_lane].waiting == 0) continue;
       const auto held = node.held;
       for (const auto& key : held) {
         auto& lease = *data_.find_lease(key);

@@ -9,24 +9,23 @@ namespace {
 
 constexpr int max_victims = 4;  // nodes looked at per step for a task to take back: keeps the step O(1)
 
-using Places = std::set<std::pair<Level, NodeNo>>;
-
-// The first node that the group does not avoid, or nullptr. O(nodes avoided), which max_avoided bounds.
-const std::pair<Level, NodeNo>* first_place(const Places& places, const Group& group) {
+// The first lane of a node that the group does not avoid, or nullptr. O(nodes avoided), which max_avoided
+// bounds.
+const std::pair<Level, LaneNo>* first_place(const Places& places, const Group& group) {
   for (const auto& place : places) {
-    if (!group.has(place.second)) return &place;
+    if (!group.has(node_of(place.second))) return &place;
   }
   return nullptr;
 }
 
-NodeNo choose_node(const FarmState::Data& data, PoolNo pool, const std::string& manifest,
+LaneNo choose_lane(const FarmState::Data& data, const Pool& pool, const std::string& manifest,
                    const Group& group) {
-  const auto* best = first_place(data.pools[pool].open, group);
+  const auto* best = first_place(pool.open, group);
   if (best == nullptr || manifest.empty()) return best == nullptr ? 0 : best->second;
-  const auto warm_nodes = data.warm_open.find(manifest);
-  if (warm_nodes == data.warm_open.end()) return best->second;
-  const auto* warm = first_place(warm_nodes->second, group);
-  if (warm == nullptr || !data.pools[pool].open.contains(*warm)) return best->second;
+  const auto warm_lanes = data.warm_open.find(manifest);
+  if (warm_lanes == data.warm_open.end()) return best->second;
+  const auto* warm = first_place(warm_lanes->second, group);
+  if (warm == nullptr || !pool.open.contains(*warm)) return best->second;
   const bool is_as_good = warm->first < full_level || warm->first <= best->first;
   return is_as_good ? warm->second : best->second;
 }
@@ -34,28 +33,37 @@ NodeNo choose_node(const FarmState::Data& data, PoolNo pool, const std::string& 
 // Who is the only one that could do it is not avoided: first a task's own last node is not, then the job's.
 Group avoidable(const Pool& pool, const Group& group) {
   if (first_place(pool.usable, group) != nullptr) return group;
-  if (const Group shunning{group.shuns, {}}; first_place(pool.usable, shunning) != nullptr) return shunning;
+  if (const Group shunning{group.user, group.shuns, {}}; first_place(pool.usable, shunning) != nullptr)
+    return shunning;
   return {};
 }
 
 struct Choice {
-  JobKey job;
-  NodeNo shuns = 0;
-  NodeNo node = 0;
+  JobKey step;
+  std::optional<NodeNo> shuns;  // of whom the task is; absent: whichever
+  LaneNo lane = 0;
 };
 
-// The first ready job of the pool that some node may take now. Groups differ in the nodes that they avoid:
-// the first one mostly fits, and no more are looked at than there are jobs in trouble with different nodes.
+// The first ready step of the pool that some node may take now. Groups differ in the nodes that they avoid:
+// the first one mostly fits, and no more are looked at than there are jobs in trouble with different nodes
+// (and, with a fair share, users).
 std::optional<Choice> choose(const FarmState::Data& data, PoolNo number) {
   const auto& pool = data.pools[number];
-  if (pool.open.empty()) return std::nullopt;
-  for (const auto& [job, group] : pool.heads) {
-    const auto& manifest = data.jobs.at(job.number).row.spec.manifest;
-    if (const auto node = choose_node(data, number, manifest, avoidable(pool, group)); node != 0) {
-      return Choice{job, group.shuns, node};
+  if (pool.open.empty() || !data.limits_allow(pool)) return std::nullopt;
+  std::optional<Choice> best;
+  for (const auto& [step, group] : pool.heads) {
+    const auto& manifest = data.jobs.at(step.number).row.spec.manifest;
+    if (const auto lane = choose_lane(data, pool, manifest, avoidable(pool, group)); lane != 0) {
+      best = Choice{step, group.shuns, lane};
+      break;
     }
   }
-  return std::nullopt;
+  if (!pool.pinned_open.empty()) {
+    auto [step, lane] = *pool.pinned_open.begin();
+    if (data.settings.fair_share) step.share = data.users[data.jobs.at(step.number).user - 1].out;
+    if (!best || step < best->step) best = Choice{step, std::nullopt, lane};
+  }
+  return best;
 }
 
 }  // namespace
@@ -66,40 +74,44 @@ void Turn::place_tasks() {
     std::optional<Choice> best;
     for (const auto pool : data_.job_pools) {
       const auto one = choose(data_, pool);
-      if (one && (!best || one->job < best->job)) best = one;
+      if (one && (!best || one->step < best->step)) best = one;
     }
     if (!best) break;
-    auto& job = data_.jobs.at(best->job.number);
-    const auto again = job.requeued.find(best->shuns);
-    const auto index =
-        again != job.requeued.end() ? *again->second.begin() : static_cast<std::uint32_t>(job.tasks.size());
-    assign(job, index, data_.node(best->node));
+    auto& job = data_.jobs.at(best->step.number);
+    auto& step = job.steps[best->step.step];
+    const auto again = best->shuns ? step.requeued.find(*best->shuns) : step.requeued.begin();
+    const auto index = again != step.requeued.end() ? *again->second.begin() : data_.take_fresh(job, step);
+    assign(job, index, best->lane);
   }
   take_back_for_idle();
+  start_again();
 }
 
 // At a job's tail: a slot is idle, nothing is ready, and elsewhere tasks wait behind others.
 void Turn::take_back_for_idle() {
   for (const auto number : data_.job_pools) {
     const auto& pool = data_.pools[number];
-    if (!pool.heads.empty()) continue;
+    if (!pool.heads.empty() || pool.idle_slots == 0) continue;
     int looked_at = 0;
     for (auto place = pool.usable.rbegin(); place != pool.usable.rend(); ++place) {
       if (pool.recalls >= pool.idle_slots || place->first <= full_level || ++looked_at > max_victims) break;
-      const auto& victim = data_.node(place->second);
-      const std::uint64_t ahead = victim.load() - victim.placed.slots;
+      const auto& victim = data_.node(node_of(place->second));
+      const auto kind = kind_of(place->second);
+      const auto& lane = victim.lanes.at(kind);
+      const std::uint64_t ahead = (lane.load - std::uint64_t{lane.slots} * full_level) / full_level;
       Lease* last = nullptr;
       LeaseKey last_key;
       for (const auto& key : victim.held) {
         auto& lease = *data_.find_lease(key);
-        const auto& job = data_.jobs.at(key.job);
-        if (lease.running || !lease.seen || lease.recalled || job.pool != number) continue;
+        auto& job = data_.jobs.at(key.job);
+        if (lease.running || !lease.seen || lease.recalled || lease.kind != kind || key.twin) continue;
+        if (data_.step_of(job, key.index).pool != number || job.is_pinned()) continue;
         if (lease.phase != payloads::TaskPhase::queued || job.row.state != JobState::active) continue;
         if (data_.touched(job, key.index)->taken_back >= max_taken_back) continue;
-        const auto* idle = first_place(pool.usable, {0, job.avoids});
+        const auto* idle = first_place(pool.usable, {0, 0, job.avoids});
         if (idle == nullptr || idle->first >= full_level) continue;  // who is idle is avoided
         // What starts soon anyway is not worth two round trips.
-        const auto waits_ms = lease.est_ms * std::max<std::uint64_t>(1, ahead / victim.placed.slots);
+        const auto waits_ms = lease.est_ms * std::max<std::uint64_t>(1, ahead / lane.slots);
         if (waits_ms < static_cast<std::uint64_t>(data_.policy.queue_ahead_ms) / 2) continue;
         if (last == nullptr || lease.order > last->order) {
           last = &lease;

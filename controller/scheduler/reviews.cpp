@@ -12,13 +12,18 @@ namespace kiln::scheduler {
 
 namespace {
 constexpr std::array<std::int64_t, 4> beside = {-2, -1, 1, 2};
+
+bool is_in(const Step& step, std::int64_t index) {
+  return index >= step.first && index < std::int64_t{step.first} + step.total;
 }
+}  // namespace
 
 void Turn::review_around(Job& job, std::uint32_t index) {
   review(job, index);
-  for (const auto step : beside) {
-    const auto at = std::int64_t{index} + step;
-    if (at >= 0 && at < std::int64_t{job.total}) review(job, static_cast<std::uint32_t>(at));
+  const auto& step = data_.step_of(job, index);
+  for (const auto distance : beside) {
+    const auto at = std::int64_t{index} + distance;
+    if (is_in(step, at)) review(job, static_cast<std::uint32_t>(at));
   }
 }
 
@@ -28,16 +33,17 @@ void Turn::review(Job& job, std::uint32_t index) {
   if (task == nullptr || task->state != TaskState::done || task->blank == 0) return;
   if (task->review == static_cast<std::uint8_t>(Review::accepted)) return;
   std::uint32_t seen = 0, pictures = 0, near_seen = 0, near_pictures = 0;
-  for (const auto step : beside) {
-    const auto at = std::int64_t{index} + step;
-    if (at < 0 || at >= std::int64_t{job.total}) continue;
+  const auto& step = data_.step_of(job, index);
+  for (const auto distance : beside) {
+    const auto at = std::int64_t{index} + distance;
+    if (!is_in(step, at)) continue;
     const auto* other = data_.touched(job, static_cast<std::uint32_t>(at));
     if (other == nullptr || other->state == TaskState::queued || other->state == TaskState::assigned ||
         other->state == TaskState::running) {
       return;
     }
     if (other->state != TaskState::done) continue;
-    const bool is_near = step == -1 || step == 1;
+    const bool is_near = distance == -1 || distance == 1;
     const bool is_picture = other->blank == 0;
     seen += 1;
     pictures += is_picture ? 1 : 0;

@@ -75,7 +75,7 @@ void Turn::tell_task(const Job& job, std::uint32_t index, std::string_view state
                      const NodeId& node, std::string message) {
   TaskChanged changed;
   changed.event.task = {job.row.id, index};
-  changed.event.frames = job.row.spec.task_frames(index).str();
+  changed.event.frames = data_.task_frames(job, index).str();
   changed.event.state = state;
   changed.event.attempt = attempt;
   changed.event.node = node.str();

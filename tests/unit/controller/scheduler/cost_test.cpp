@@ -86,7 +86,7 @@ void a_job_of_100000_tasks_costs_no_more_per_step_than_one_of_100() {
 void an_untouched_task_costs_no_memory() {
   Farm farm;
   const auto job = farm.submit("1-1000000");
-  check_equal(farm.state.data().find_job(job)->tasks.capacity(), 0U);
+  check_equal(farm.state.data().find_job(job)->steps[0].tasks.capacity(), 0U);
   check_equal(farm.shown(task(job, 999'999)), "queued/0 on -");
 }
 

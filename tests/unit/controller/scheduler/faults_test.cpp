@@ -318,6 +318,7 @@ void a_gpu_job_goes_only_where_a_gpu_is() {
   check_equal(boxes_with(farm, any), "ab");
   auto info = farm.state.node(node_id("b"))->info;
   info.gpus = {{0, "A4000", "nvidia", "", 16'000, ""}};
+  info.gpu_slots = 1;
   farm.on(NodeInfoSeen{node_id("b"), info, false});
   check_equal(boxes_with(farm, gpu), "b");
 }

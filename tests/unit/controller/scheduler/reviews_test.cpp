@@ -107,7 +107,8 @@ void what_a_person_accepts_is_done_with() {
   }
   farm.on(AcceptTask{1, task(job, 5)});
   check(farm.granted());
-  check_equal(farm.state.data().jobs.begin()->second.tasks.size(), 0U);  // nothing is left to ask of it
+  check_equal(farm.state.data().jobs.begin()->second.steps[0].tasks.size(),
+              0U);  // nothing is left to ask of it
   check_equal(farm.shown(job), "done");
 }
 

@@ -20,6 +20,7 @@ struct Store {
   std::map<TaskId, TaskRow> tasks;
   std::map<std::pair<TaskId, std::uint32_t>, AttemptRow> attempts;
   std::map<NodeId, NodeRow> nodes;
+  FarmSettings settings;
 
   void keep(const Effect& effect) {
     if (const auto* job = std::get_if<SaveJob>(&effect)) jobs[job->row.id] = job->row;
@@ -28,9 +29,11 @@ struct Store {
       attempts[{attempt->row.task, attempt->row.attempt}] = attempt->row;
     }
     if (const auto* node = std::get_if<SaveNode>(&effect)) nodes[node->row.id] = node->row;
+    if (const auto* farm = std::get_if<SaveFarm>(&effect)) settings = farm->settings;
   }
   [[nodiscard]] FarmRows rows() const {
     FarmRows rows;
+    rows.settings = settings;
     for (const auto& [id, job] : jobs) {
       rows.jobs.push_back(job);
       rows.last_job_number = std::max(rows.last_job_number, job.number);
@@ -72,6 +75,7 @@ class Walk {
   }
 
   void run() {
+    on(EditFarm{0, one_in(2), {{"nuke", 3}}});
     for (int i = 0; i < 6; ++i) submit();
     for (int i = 0; i < 2'000; ++i) {
       fault();
@@ -86,6 +90,9 @@ class Walk {
     }
     for (const auto& job : jobs_) {
       if (state_.job(job)->state == JobState::paused) on(EditJob{0, job, {}, false});
+      EditJob alone{0, job, {}, {}};  // what it waits for may have failed, and then it waits for ever
+      alone.after.emplace();
+      on(alone);
     }
     int turns = 0;
     while (!all_ended() && ++turns < 20'000) turn();
@@ -131,7 +138,7 @@ class Walk {
     const auto stored = store_.attempts.find({run.task, run.attempt});
     check(stored != store_.attempts.end());
     check(stored->second.node == node);
-    check_equal(state_.task(run.task).attempt, run.attempt);
+    check(state_.task(run.task).attempt >= run.attempt);  // a second start is newer than the first
     check(!accepted_.contains(run.task));
   }
 
@@ -145,37 +152,98 @@ class Walk {
       const auto out = static_cast<std::uint32_t>(
           std::count_if(data.leases.begin(), data.leases.end(),
                         [&, no = number](const auto& lease) { return lease.first.job == no; }));
-      check_equal(job.row.counts.running, out);
-      std::uint32_t waiting = job.is_live() ? job.total - static_cast<std::uint32_t>(job.tasks.size()) : 0;
-      for (const auto& [group, tasks] : job.requeued) waiting += static_cast<std::uint32_t>(tasks.size());
-      if (job.is_live()) check_equal(job.row.counts.queued, waiting);
+      const auto twins = static_cast<std::uint32_t>(
+          std::count_if(data.leases.begin(), data.leases.end(), [&, no = number](const auto& lease) {
+            return lease.first.job == no && data.leases.contains({no, lease.first.index, !lease.first.twin});
+          }));
+      check_equal(job.row.counts.running, out - twins / 2);
+      check_equal(job.out, out);
+      std::uint32_t on_nodes = 0;
+      for (const auto& [node, count] : job.out_on) on_nodes += count;
+      check_equal(on_nodes, out);
+      std::uint32_t total = 0;
+      for (const auto& step : job.steps) {
+        total += step.total;
+        audit_step(job, step);
+      }
+      check_equal(total, job.total);
     }
+    std::map<std::string, std::uint64_t> used;
+    for (const auto& [key, lease] : data.leases) {
+      for (const auto& use : data.step_of(data.jobs.at(key.job), key.index).spec.needs.limits)
+        used[use.name] += use.count;
+    }
+    for (const auto& [name, count] : used) check_equal(data.limits.at(name).used, count);
     check_equal(data.totals.tasks_queued, queued);
     std::size_t held = 0;
     for (const auto& node : data.nodes) {
       held += node.held.size();
       check(node.held.size() <= payloads::max_tasks_listed);
       // After a restart it is not known yet what of it only waits for its upload.
-      if (node.has_reported) check(node.load() <= node.placed.slots * (1 + policy_.max_queue_ahead));
+      std::uint32_t waiting = 0;
+      for (const auto& lane : node.lanes) waiting += lane.waiting + lane.started;
+      if (node.has_reported) check(waiting <= node.slots() * (1 + policy_.max_queue_ahead));
     }
     check_equal(data.leases.size(), held);
     for (const auto& pool : data.pools) {
       std::uint32_t idle = 0;
       std::uint32_t recalls = 0;
       for (const auto& [level, no] : pool.usable) {
-        const auto& node = data.node(no);
+        const auto& node = data.node(node_of(no));
+        const auto& lane = node.lanes.at(kind_of(no));
         check(node.row.presence == NodePresence::online && !node.row.drained);
-        check_equal(level, node.load() * full_level / node.placed.slots);
-        idle += node.placed.idle;
+        std::uint64_t load = 0;
+        for (const auto& key : node.held) {
+          const auto& lease = data.leases.at(key);
+          const bool is_on_slot = lease.phase != payloads::TaskPhase::delivering;
+          if (is_on_slot && lease.kind == kind_of(no)) load += lease.weight;
+        }
+        check_equal(lane.load, load);
+        check_equal(level, load / lane.slots);
+        idle += lane.idle;
       }
       for (const auto& [key, lease] : data.leases) {
-        if (lease.recalled && &data.pools[data.jobs.at(key.job).pool] == &pool) ++recalls;
+        const auto& job = data.jobs.at(key.job);
+        if (lease.recalled && &data.pools[data.step_of(job, key.index).pool] == &pool) ++recalls;
       }
       check_equal(pool.idle_slots, idle);
       check_equal(pool.recalls, recalls);
       check_equal(pool.heads.size(), pool.ready.size());
-      for (const auto& [group, jobs] : pool.ready) check(pool.heads.contains({*jobs.begin(), group}));
+      for (const auto& [group, steps] : pool.ready) {
+        auto head = *steps.begin();
+        head.share = group.user == 0 ? 0 : data.users[group.user - 1].out;
+        check(pool.heads.contains({head, group}));
+        for (const auto& key : steps) {
+          const auto& job = data.jobs.at(key.number);
+          check(job.may_run() && !job.is_pinned() && job.steps[key.step].waits == 0);
+        }
+      }
+      for (const auto& [key, lane] : pool.pinned_open) {
+        const auto& job = data.jobs.at(key.number);
+        check(job.may_run() && job.is_pinned() && job.out_on.contains(node_of(lane)));
+        check(data.node(node_of(lane)).lanes.at(kind_of(lane)).open);
+      }
     }
+  }
+
+  static void audit_step(const Job& job, const Step& step) {
+    check_equal(step.counts.total(), step.total);
+    if (!job.is_live()) return;
+    std::uint32_t ready = step.has_fresh() ? step.total - static_cast<std::uint32_t>(step.tasks.size()) : 0;
+    for (const auto& [group, tasks] : step.requeued) ready += static_cast<std::uint32_t>(tasks.size());
+    if (!step.is_paired()) check_equal(step.counts.queued, ready);
+    for (std::uint32_t local = 0; step.is_paired() && local < step.tasks.size(); ++local) {
+      const auto& task = step.tasks[local];
+      if (task.state != TaskState::queued) continue;
+      const auto index = step.first + local;
+      const auto group = step.requeued.find(task.shuns ? task.node : 0);
+      const bool is_listed = group != step.requeued.end() && group->second.contains(index);
+      check(is_listed == FarmState::Data::pair_is_ready(job, step, index));
+    }
+    if (!step.is_cut()) return;
+    check_equal(step.cuts.size(), step.tasks.size() + 1);
+    check(std::is_sorted(step.cuts.begin(), step.cuts.end()) && step.cuts.back() <= step.spec.units);
+    check((step.cuts.back() == step.spec.units) == (step.tasks.size() == step.total));
   }
 
   WalkBox& of(const NodeId& id) {
@@ -188,10 +256,45 @@ class Walk {
     event.spec.frames = *payloads::FrameSet::parse(fmt::format("1-{}", 20 + below(60)));
     event.spec.chunk = 1 + below(3);
     event.spec.manifest = event.spec.renderer == "noop" ? "" : one_in(2) ? manifest_a : manifest_b;
+    if (event.spec.renderer != "noop" && one_in(2)) make_steps(event.spec);
+    if (one_in(4)) event.wishes.slot_limit = 1 + below(4);
+    if (one_in(4)) event.wishes.node_limit = 1 + below(2);
+    if (one_in(4) && !jobs_.empty()) {
+      if (const auto* other = state_.job(jobs_[below(static_cast<std::uint32_t>(jobs_.size()))]))
+        event.wishes.after = {other->number};
+    }
+    if (one_in(6)) event.wishes.start_ms = now_.unix_ms + below(60'000);
+    event.user = one_in(2) ? "ada" : "bob";
     event.priority = static_cast<int>(below(3)) * 20;
     event.random = static_cast<std::uint32_t>(random_());
     on(event);
     jobs_.push_back(std::get<JobAccepted>(*answer_.value).job);
+  }
+
+  // A bake, frames after it, a task of each frame's own after that, and one over all; some cut as they go.
+  void make_steps(JobSpec& spec) {
+    spec.document = manifest_b;
+    spec.renderer = "openjd";
+    const auto step = [&](const char* name, std::uint32_t units, std::uint32_t chunk) {
+      auto& one = spec.steps.emplace_back();
+      one.name = name;
+      one.units = units;
+      one.chunk = chunk;
+      one.needs.renderer = "blender";
+      return &one;
+    };
+    const auto frames = 5 + below(20);
+    step("Bake", 1, 1);
+    auto* render = step("Render", frames, 1);
+    render->after = {0};
+    if (one_in(2)) render->needs.limits = {{"nuke", 1 + below(2)}};
+    auto* comp = step("Comp", frames, 1);
+    comp->pairs_with = {1};
+    auto* encode = step("Encode", 1, 1);
+    encode->after = {1, 2};
+    auto* files = step("Files", 30 + below(100), 1 + below(5));
+    files->target_s = 1 + below(60);
+    if (one_in(2)) files->after = {0};
   }
 
   void hello(WalkBox& box) {
@@ -261,7 +364,20 @@ class Walk {
   }
   void submit_or_edit() {
     const auto job = jobs_[below(static_cast<std::uint32_t>(jobs_.size()))];
-    switch (below(6)) {
+    switch (below(9)) {
+      case 6: {
+        EditJob limits{0, job, {}, {}};
+        limits.slot_limit = below(4);
+        limits.node_limit = below(3);
+        return on(limits);
+      }
+      case 7:
+        return on(EditFarm{0, one_in(2), {}});
+      case 8: {
+        EditJob later{0, job, {}, {}};
+        later.start_ms = one_in(2) ? 0 : now_.unix_ms + 5'000;
+        return on(later);
+      }
       case 0:
         return on(EditJob{0, job, static_cast<int>(below(100)), {}});
       case 1:
