@@ -1,5 +1,6 @@
 #include "store/store.h"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <fstream>
@@ -8,6 +9,7 @@
 #include "check.h"
 #include "controller/store/scratch.h"
 #include "store/database.h"
+#include "store/migrations.h"
 #include "store/reader.h"
 
 namespace fs = std::filesystem;
@@ -246,6 +248,59 @@ void a_start_loads_the_newest_hour_and_old_ones_go() {
   check_ok(store.apply({SaveUsage{hour("a", 12 + kept, 1)}}));
   check_equal(hours(), 2U);
   check(reader->usage({.to_ms = 1LL << 50U})->front().hour_ms == (11 + kept) * hour_ms);
+}
+
+// A farm as version 2 left it: what was not there yet is as by default.
+void a_farm_of_an_older_version_goes_on() {
+  const Scratch scratch;
+  const auto path = scratch / "kiln.db";
+  {
+    auto old = Database::open(path, Access::create);
+    check_ok(old);
+    check_ok(store::migrate(*old, store::migrations().first(2)));
+    check_ok(old->execute(fmt::format("PRAGMA application_id = {}", store::application_id)));
+    check_ok(old->execute(R"(
+      INSERT INTO farm VALUES (1, 'farm-2', 7, 7);
+      INSERT INTO job VALUES (7, '7-aaaaa', 'shot', 'blender', '1-10', 2, '', '{}', 'ada', '', 1, 50, 'active', 'running',
+        4, 0, 1, 0, 0, 2.5, '', '[]', 2, 0, -1, -1, 0);
+      INSERT INTO task VALUES (7, 3, 'done', 1, 0, 'box-1', '', '', 2.5, 1, 2, '', '', 0);
+      INSERT INTO node VALUES ('box-1', '', 0, 'offline', 3, 1, 0, 1, 2, '', 0);
+    )"));
+  }
+  auto store = open(path);
+  check_equal(store.farm_id(), "farm-2");
+  const auto rows = store.load();
+  check_ok(rows);
+  JobRow job;
+  job.id = test::job_id(7);
+  job.number = 7;
+  job.spec.name = "shot";
+  job.spec.renderer = "blender";
+  job.spec.frames = *payloads::FrameSet::parse("1-10");
+  job.spec.chunk = 2;
+  job.user = "ada";
+  job.counts = {4, 0, 1, 0, 0};
+  job.render_s = 2.5;
+  job.created_ms = 1;
+  job.started_ms = 2;
+  check(rows->jobs == std::vector{job});
+  auto task = test::some_task(7, 3, TaskState::done);
+  task.seconds = 2.5;
+  task.started_ms = 1;
+  task.finished_ms = 2;
+  check(rows->tasks == std::vector{task});
+  NodeRow node;
+  node.id = test::node_id("box-1");
+  node.presence = NodePresence::offline;
+  node.sid = 3;
+  node.tasks_done = 1;
+  node.first_seen_ms = 1;
+  node.last_seen_ms = 2;
+  check(rows->nodes == std::vector{node});
+  check(rows->settings == FarmSettings());
+  check(rows->usage.empty());
+  const Sample sample;
+  check_ok(store.apply(sample.effects()));
 }
 
 void a_task_done_again_leaves_its_newer_results_only() {
@@ -561,6 +616,7 @@ int main() {
   return test::run(
       "store",
       {{"every row comes back as it was", every_row_comes_back_as_it_was},
+       {"a farm of an older version goes on", a_farm_of_an_older_version_goes_on},
        {"what a person changes is changed in the row", what_a_person_changes_is_changed_in_the_row},
        {"a node that is erased leaves its hours", a_node_that_is_erased_leaves_its_hours},
        {"a start loads the newest hour and old ones go", a_start_loads_the_newest_hour_and_old_ones_go},
