@@ -13,26 +13,53 @@ namespace kiln::controller {
 // ---- DatabaseReader ----
 
 Result<std::vector<scheduler::JobRow>> DatabaseReader::jobs(const api::JobQuery& query) {
-  return reader_.jobs({query.state, query.user, query.limit, query.before});
+  return reader_.jobs({.state = query.state,
+                       .user = query.user,
+                       .project = query.project,
+                       .sequence = query.sequence,
+                       .shot = query.shot,
+                       .limit = query.limit,
+                       .before = query.before});
 }
 Result<scheduler::JobRow> DatabaseReader::job(const std::string& id_or_number) {
   return reader_.job(id_or_number);
 }
+Result<std::vector<scheduler::ProductionRow>> DatabaseReader::productions(const api::ProductionQuery& query) {
+  return reader_.productions({query.project, query.sequence, query.from, query.limit});
+}
 Result<std::vector<scheduler::TaskRow>> DatabaseReader::tasks(const scheduler::JobRow& job,
                                                               const api::TaskQuery& query) {
-  return reader_.tasks(job, {query.state, query.held, query.from, query.limit});
+  return reader_.tasks(job, {.step = query.step,
+                             .state = query.state,
+                             .held = query.held,
+                             .from = query.from,
+                             .limit = query.limit});
+}
+Result<scheduler::JobTimes> DatabaseReader::frame_times(const scheduler::JobRow& job,
+                                                        const std::optional<std::uint32_t>& step) {
+  return reader_.frame_times(job, step);
 }
 Result<std::vector<scheduler::AttemptRow>> DatabaseReader::attempts(const TaskId& task) {
   return reader_.attempts(task);
 }
 Result<std::vector<scheduler::ResultRow>> DatabaseReader::results(const api::ResultQuery& query) {
-  return reader_.results({query.job, query.from, query.limit});
+  return reader_.results({.job = query.job,
+                          .from_task = query.from_task,
+                          .to_task = query.to_task,
+                          .from = query.from,
+                          .limit = query.limit});
 }
 Result<std::vector<scheduler::NodeRow>> DatabaseReader::nodes() {
   return reader_.nodes();
 }
 Result<scheduler::NodeRow> DatabaseReader::node(const NodeId& id) {
   return reader_.node(id);
+}
+Result<std::vector<scheduler::UsageRow>> DatabaseReader::usage(const api::UsageQuery& query) {
+  return reader_.usage({query.node, query.from_ms, query.to_ms, query.limit});
+}
+Result<scheduler::FarmSettings> DatabaseReader::settings() {
+  return reader_.settings();
 }
 
 // ---- DiskStorage ----

@@ -22,12 +22,17 @@ class DatabaseReader final : public api::Reader {
   explicit DatabaseReader(const store::Reader& reader) : reader_(reader) {}
   Result<std::vector<scheduler::JobRow>> jobs(const api::JobQuery& query) override;
   Result<scheduler::JobRow> job(const std::string& id_or_number) override;
+  Result<std::vector<scheduler::ProductionRow>> productions(const api::ProductionQuery& query) override;
   Result<std::vector<scheduler::TaskRow>> tasks(const scheduler::JobRow& job,
                                                 const api::TaskQuery& query) override;
+  Result<scheduler::JobTimes> frame_times(const scheduler::JobRow& job,
+                                          const std::optional<std::uint32_t>& step) override;
   Result<std::vector<scheduler::AttemptRow>> attempts(const TaskId& task) override;
   Result<std::vector<scheduler::ResultRow>> results(const api::ResultQuery& query) override;
   Result<std::vector<scheduler::NodeRow>> nodes() override;
   Result<scheduler::NodeRow> node(const NodeId& id) override;
+  Result<std::vector<scheduler::UsageRow>> usage(const api::UsageQuery& query) override;
+  Result<scheduler::FarmSettings> settings() override;
 
  private:
   const store::Reader& reader_;

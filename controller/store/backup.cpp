@@ -9,8 +9,10 @@
 #include <cstdio>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "runtime/files.h"
+#include "store/json_columns.h"
 #include "store/migrations.h"
 #include "store/queries.h"
 #include "store/rows.h"
@@ -91,6 +93,44 @@ constexpr std::string_view take_back_sql = R"(
   UPDATE job SET queued = queued + running, running = 0 WHERE running > 0;
 )";
 
+// A node that goes to sleep by itself may have done so since the backup: it is taken for asleep, so that work
+// wakes it; one that is awake says so. A reboot that was asked for has surely been done.
+constexpr std::string_view doubt_nodes_sql = R"(
+  UPDATE node SET asleep = 1 WHERE settings <> '' AND json_extract(settings, '$.sleep_after_s') > 0;
+  UPDATE node SET settings = json_remove(settings, '$.reboot') WHERE settings <> '';
+)";
+
+// The counts of each step, of jobs that have steps: change(counts of a job's steps, its row).
+Status change_step_counts(Database& database, std::string_view jobs,
+                          const std::function<void(scheduler::JobRow&)>& change) {
+  std::vector<scheduler::JobRow> rows;
+  auto find =
+      database.prepare(fmt::format("SELECT {} FROM job WHERE step_counts <> '' AND {}", job_columns, jobs));
+  if (!find) return fail(std::move(find.error()));
+  const auto found = find->each([&](const Row& row) -> Status {
+    auto job = read_job(row);
+    if (!job) return fail(std::move(job.error()));
+    rows.push_back(std::move(*job));
+    return {};
+  });
+  if (!found) return found;
+  auto save = database.prepare("UPDATE job SET step_counts = ? WHERE number = ?");
+  if (!save) return fail(std::move(save.error()));
+  for (auto& job : rows) {
+    change(job);
+    if (auto saved = save->run(counts_text(job.steps), job.number); !saved) return saved;
+  }
+  return {};
+}
+
+Status take_back(Database& database) {
+  const auto none_runs = [](scheduler::JobRow& job) {
+    for (auto& counts : job.steps) counts.queued += std::exchange(counts.running, 0);
+  };
+  if (auto counted = change_step_counts(database, "running > 0", none_runs); !counted) return counted;
+  return database.execute(std::string(take_back_sql) + std::string(doubt_nodes_sql));
+}
+
 struct Missing {
   std::uint64_t job = 0;
   std::uint32_t task = 0;
@@ -136,6 +176,14 @@ Status requeue_missing(Database& database, const FileIsThere& is_there, Restored
         "UPDATE task SET state = 'queued', seconds = 0, started_ms = 0, finished_ms = 0 WHERE {1};",
         where, task, one.job));
     if (!done) return done;
+    const auto count = [&one](scheduler::JobRow& job) {
+      const auto step = job.spec.place_of(one.task).step;
+      if (step >= job.steps.size() || job.steps[step].done == 0) return;
+      --job.steps[step].done;
+      ++job.steps[step].queued;
+    };
+    if (auto counted = change_step_counts(database, fmt::format("number = {}", one.job), count); !counted)
+      return counted;
   }
   for (const auto& one : ended) {  // a start would look for them again and again
     auto gone =
@@ -157,7 +205,7 @@ Status make_safe(const fs::path& path, const std::optional<FileFacts>& old, cons
   out.epoch = restores * epochs_a_restore;
   const auto last_job = is_same_farm ? std::max(old->last_job_number, out.backup.last_job_number) : 0;
   return database->transaction([&]() -> Status {
-    if (auto taken = database->execute(std::string(take_back_sql)); !taken) return taken;
+    if (auto taken = take_back(*database); !taken) return taken;
     if (auto queued = requeue_missing(*database, is_there, out); !queued) return queued;
     return database->execute(fmt::format(
         "UPDATE farm SET epoch = {}, last_job_number = max(last_job_number, {})", out.epoch, last_job));

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -53,7 +54,7 @@ class Statement {
   Status each(const std::function<Status(const Row&)>& on_row, const Args&... args) {
     begin();
     int place = 0;
-    (bind(++place, args), ...);
+    (bind_next(place, args), ...);
     return finish(on_row, place);
   }
   // Calls on_row for every row until it returns false.
@@ -61,7 +62,7 @@ class Statement {
   Status each_while(const std::function<Result<bool>(const Row&)>& on_row, const Args&... args) {
     begin();
     int place = 0;
-    (bind(++place, args), ...);
+    (bind_next(place, args), ...);
     return finish_while(on_row, place);
   }
 
@@ -79,6 +80,14 @@ class Statement {
   template <std::integral Int>
   void bind(int place, Int value) {
     bind_integer(place, static_cast<std::int64_t>(value));
+  }
+  template <class Value>
+  void bind_next(int& place, const Value& value) {
+    bind(++place, value);
+  }
+  // As many parameters as there are texts.
+  void bind_next(int& place, const std::vector<std::string_view>& texts) {
+    for (const auto text : texts) bind(++place, text);
   }
   Status finish(const std::function<Status(const Row&)>& on_row, int bound);
   Status finish_while(const std::function<Result<bool>(const Row&)>& on_row, int bound);

@@ -4,7 +4,7 @@
 
 #include <array>
 
-#include "base/json.h"
+#include "store/json_columns.h"
 
 namespace kiln::store {
 namespace {
@@ -20,9 +20,6 @@ constexpr std::array attempt_states = {"assigned"sv, "running"sv,    "done"sv,  
 constexpr std::array reviews = {""sv, "held"sv, "accepted"sv};
 constexpr std::array blanks = {""sv, "black"sv, "transparent"sv};
 constexpr std::array presences = {"unknown"sv, "online"sv, "draining"sv, "offline"sv};
-
-constexpr JsonLimits stored{
-    .bytes = 1024UL * 1024, .depth = 16, .values = 100'000};  // our own text, not a message
 
 // Reads columns in order and remembers the first that is wrong.
 class Columns {
@@ -78,35 +75,17 @@ class Columns {
   std::string error_;
 };
 
-Result<payloads::RenderOptions> parse_options(std::string_view text) {
-  const auto json = Json::parse(text, stored);
-  if (!json) return fail(json.error());
-  JsonReader in(*json, "options");
-  payloads::RenderOptions options;
-  in.optional("scene_file", options.scene_file, payloads::max_manifest_bytes);
-  in.optional("format", options.format);
-  in.optional("autoexec", options.autoexec);
-  std::string device = "any";
-  in.optional("device", device);
-  in.optional("max_run_s", options.max_run_s);
-  in.optional("stall_s", options.stall_s);
-  const auto known = payloads::parse_device(device);
-  if (!known) return fail(Code::invalid, fmt::format("options.device: '{}' is no device", device));
-  options.device = *known;
-  return in.finish(options);
+void read_waste(Columns& in, scheduler::Waste& waste) {
+  in.read(waste.failed_s);
+  in.read(waste.lost_s);
+  in.read(waste.superseded_s);
 }
 
-Result<std::vector<std::string>> parse_warnings(std::string_view text) {
-  const auto json = Json::parse(text, stored);
-  if (!json) return fail(json.error());
-  const auto* array = json->as_array();
-  if (array == nullptr) return fail(Code::invalid, "warnings: an array is expected");
-  std::vector<std::string> warnings;
-  for (const auto& one : *array) {
-    if (one.as_string() == nullptr) return fail(Code::invalid, "warnings: a text is expected");
-    warnings.push_back(*one.as_string());
-  }
-  return warnings;
+void read_use(Columns& in, scheduler::NodeUse& use) {
+  in.read(use.online_s);
+  in.read(use.busy_s);
+  in.read(use.done_s);
+  read_waste(in, use.waste);
 }
 
 }  // namespace
@@ -128,20 +107,6 @@ std::int64_t number(const std::optional<std::uint32_t>& value) {
 }
 std::string_view word(scheduler::NodePresence presence) {
   return presences.at(static_cast<std::size_t>(presence));
-}
-
-std::string options_text(const payloads::RenderOptions& options) {
-  return Json::object({{"scene_file", options.scene_file},
-                       {"format", options.format},
-                       {"autoexec", options.autoexec},
-                       {"device", payloads::to_string(options.device)},
-                       {"max_run_s", options.max_run_s},
-                       {"stall_s", options.stall_s}})
-      .dump();
-}
-
-std::string warnings_text(const std::vector<std::string>& warnings) {
-  return Json(Json::Array(warnings.begin(), warnings.end())).dump();
 }
 
 Result<JobId> read_job_id(const Row& row, int column) {
@@ -177,6 +142,15 @@ Result<scheduler::JobRow> read_job(const Row& row) {
   in.read_maybe(job.spec.retries);
   in.read_maybe(job.spec.fail_pct);
   in.read(job.held);
+  in.read(job.spec.type);
+  in.read(job.spec.document);
+  in.parse(job.spec.steps, parse_steps, true);
+  in.read(job.spec.production.project);
+  in.read(job.spec.production.sequence);
+  in.read(job.spec.production.shot);
+  in.parse(job.wishes, parse_wishes, true);
+  read_waste(in, job.waste);
+  in.parse(job.steps, parse_counts, true);
   return in.finish(std::move(job));
 }
 
@@ -197,6 +171,8 @@ Result<scheduler::TaskRow> read_task(const Row& row, const JobId& job) {
   in.read(task.blank, blanks);
   in.read(task.review, reviews);
   in.read(task.void_up_to);
+  in.read(task.first_unit);
+  in.read(task.unit_count);
   return in.finish(std::move(task));
 }
 
@@ -252,7 +228,46 @@ Result<scheduler::NodeRow> read_node(const Row& row) {
   in.read(node.last_seen_ms);
   in.read(node.quarantine);
   in.read(node.quarantine_until_ms);
+  in.parse(node.settings, parse_settings, true);
+  in.read(node.asleep);
+  read_use(in, node.use);
   return in.finish(std::move(node));
+}
+
+Result<scheduler::UsageRow> read_usage(const Row& row) {
+  scheduler::UsageRow usage;
+  Columns in(row, "usage");
+  in.parse(usage.node, NodeId::parse, true);  // "": of all
+  in.read(usage.hour_ms);
+  read_use(in, usage.use);
+  return in.finish(std::move(usage));
+}
+
+Result<std::pair<std::string, std::uint32_t>> read_limit(const Row& row) {
+  std::pair<std::string, std::uint32_t> limit;
+  Columns in(row, "counted_limit");
+  in.read(limit.first);
+  in.read(limit.second);
+  return in.finish(std::move(limit));
+}
+
+Result<scheduler::ProductionRow> read_production(const Row& row) {
+  scheduler::ProductionRow total;
+  Columns in(row, "job");
+  in.read(total.production.project);
+  in.read(total.production.sequence);
+  in.read(total.production.shot);
+  in.read(total.jobs);
+  in.read(total.jobs_open);
+  in.read(total.counts.queued);
+  in.read(total.counts.running);
+  in.read(total.counts.done);
+  in.read(total.counts.failed);
+  in.read(total.counts.cancelled);
+  in.read(total.render_s);
+  read_waste(in, total.waste);
+  in.read(total.newest_ms);
+  return in.finish(std::move(total));
 }
 
 }  // namespace kiln::store

@@ -11,6 +11,7 @@
 
 #include "runtime/files.h"
 #include "store/database.h"
+#include "store/json_columns.h"
 #include "store/migrations.h"
 #include "store/rows.h"
 
@@ -20,6 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t wal_keep_bytes = 64LL << 20U;  // a burst's log is cut back to this
+// A year and a month: this month beside the same one of last year. 100 nodes fill 100 MB in that time.
+constexpr std::int64_t usage_kept_ms = 400LL * 24 * 3'600'000;
 
 constexpr std::string_view restore_hint =
     "put a backup in its place with `kiln-controller restore FILE` (or move the file away to begin an empty "
@@ -45,26 +48,27 @@ constexpr std::string_view save_job_sql =
     "INSERT INTO job (id, number, name, renderer, frames, chunk, manifest, options, user, cid, created_ms, "
     "priority, "
     "state, shown_state, queued, running, done, failed, cancelled, render_s, message, warnings, started_ms, "
-    "finished_ms, retries, fail_pct, held) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-    "?, "
-    "?, ?, ?, ?, ?, ?, ?) "
+    "finished_ms, retries, fail_pct, held, type, document, steps, project, sequence, shot, wishes, failed_s, "
+    "lost_s, superseded_s, step_counts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+    "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET priority = excluded.priority, state = excluded.state, "
     "shown_state = excluded.shown_state, queued = excluded.queued, running = excluded.running, "
     "done = excluded.done, failed = excluded.failed, cancelled = excluded.cancelled, "
     "render_s = excluded.render_s, message = excluded.message, warnings = excluded.warnings, "
-    "started_ms = excluded.started_ms, finished_ms = excluded.finished_ms, held = excluded.held";
+    "started_ms = excluded.started_ms, finished_ms = excluded.finished_ms, held = excluded.held, "
+    "wishes = excluded.wishes, failed_s = excluded.failed_s, lost_s = excluded.lost_s, "
+    "superseded_s = excluded.superseded_s, step_counts = excluded.step_counts";
 constexpr std::string_view raise_job_number_sql = "UPDATE farm SET last_job_number = max(last_job_number, ?)";
 constexpr std::string_view save_task_sql =
     "INSERT INTO task (job, number, state, attempt, failures, node, error_code, error_message, seconds, "
     "started_ms, "
-    "finished_ms, blank, review, void_up_to) VALUES ((SELECT number FROM job WHERE id = ?), ?, ?, ?, ?, ?, "
-    "?, "
-    "?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, number) DO UPDATE SET state = excluded.state, attempt = "
-    "excluded.attempt, "
+    "finished_ms, blank, review, void_up_to, first_unit, unit_count) VALUES ((SELECT number FROM job WHERE "
+    "id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, number) DO UPDATE SET state = "
+    "excluded.state, attempt = excluded.attempt, "
     "failures = excluded.failures, node = excluded.node, error_code = excluded.error_code, "
     "error_message = excluded.error_message, seconds = excluded.seconds, started_ms = excluded.started_ms, "
     "finished_ms = excluded.finished_ms, blank = excluded.blank, review = excluded.review, "
-    "void_up_to = excluded.void_up_to";
+    "void_up_to = excluded.void_up_to, first_unit = excluded.first_unit, unit_count = excluded.unit_count";
 constexpr std::string_view save_attempt_sql =
     "INSERT INTO attempt (job, task, number, node, state, error_code, error_message, assigned_ms, "
     "started_ms, "
@@ -83,13 +87,30 @@ constexpr std::string_view save_result_sql =
     "blank = excluded.blank";
 constexpr std::string_view save_node_sql =
     "INSERT INTO node (id, info, drained, presence, sid, tasks_done, tasks_failed, first_seen_ms, "
-    "last_seen_ms, quarantine, quarantine_until_ms) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "last_seen_ms, quarantine, quarantine_until_ms, settings, asleep, online_s, busy_s, done_s, failed_s, "
+    "lost_s, superseded_s) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET info = excluded.info, drained = excluded.drained, presence = "
     "excluded.presence, "
     "sid = excluded.sid, tasks_done = excluded.tasks_done, tasks_failed = excluded.tasks_failed, "
     "first_seen_ms = excluded.first_seen_ms, last_seen_ms = excluded.last_seen_ms, quarantine = "
-    "excluded.quarantine, quarantine_until_ms = excluded.quarantine_until_ms";
+    "excluded.quarantine, quarantine_until_ms = excluded.quarantine_until_ms, settings = excluded.settings, "
+    "asleep = excluded.asleep, online_s = excluded.online_s, busy_s = excluded.busy_s, "
+    "done_s = excluded.done_s, failed_s = excluded.failed_s, lost_s = excluded.lost_s, "
+    "superseded_s = excluded.superseded_s";
+constexpr std::string_view save_usage_sql =
+    "INSERT INTO usage (node, hour_ms, online_s, busy_s, done_s, failed_s, lost_s, superseded_s) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (hour_ms, node) DO UPDATE SET online_s = excluded.online_s, busy_s = excluded.busy_s, "
+    "done_s = excluded.done_s, failed_s = excluded.failed_s, lost_s = excluded.lost_s, "
+    "superseded_s = excluded.superseded_s";
+// One hour at a time: a clock that is wrong for a minute does not take the whole past with it.
+constexpr std::string_view forget_usage_sql =
+    "DELETE FROM usage WHERE hour_ms = (SELECT min(hour_ms) FROM usage) AND hour_ms < ?";
+constexpr std::string_view save_fair_share_sql = "UPDATE farm SET fair_share = ?";
+constexpr std::string_view clear_limits_sql = "DELETE FROM counted_limit";
+constexpr std::string_view save_limit_sql = "INSERT INTO counted_limit (name, count) VALUES (?, ?)";
+constexpr std::string_view erase_node_sql = "DELETE FROM node WHERE id = ?";
 constexpr std::string_view erase_job_sql = "DELETE FROM job WHERE id = ?";
 constexpr std::string_view note_unmoved_sql =
     "INSERT INTO unmoved (job, task, attempt) VALUES ((SELECT number FROM job WHERE id = ?), ?, ?) "
@@ -104,20 +125,25 @@ constexpr std::string_view forget_results_sql =
 
 struct Statements {
   Statement save_job, raise_job_number, save_task, save_attempt, save_result, save_node, erase_job,
-      note_unmoved, forget_unmoved, rename_result, forget_results;
+      note_unmoved, forget_unmoved, rename_result, forget_results, save_usage, forget_usage, save_fair_share,
+      clear_limits, save_limit, erase_node;
 
   static Result<Statements> prepare(Database& database) {
     std::vector<Statement> ready;
     for (const auto sql :
          {save_job_sql, raise_job_number_sql, save_task_sql, save_attempt_sql, save_result_sql, save_node_sql,
-          erase_job_sql, note_unmoved_sql, forget_unmoved_sql, rename_result_sql, forget_results_sql}) {
+          erase_job_sql, note_unmoved_sql, forget_unmoved_sql, rename_result_sql, forget_results_sql,
+          save_usage_sql, forget_usage_sql, save_fair_share_sql, clear_limits_sql, save_limit_sql,
+          erase_node_sql}) {
       auto statement = database.prepare(sql);
       if (!statement) return fail(std::move(statement.error()));
       ready.push_back(std::move(*statement));
     }
-    return Statements{std::move(ready[0]), std::move(ready[1]), std::move(ready[2]), std::move(ready[3]),
-                      std::move(ready[4]), std::move(ready[5]), std::move(ready[6]), std::move(ready[7]),
-                      std::move(ready[8]), std::move(ready[9]), std::move(ready[10])};
+    return Statements{std::move(ready[0]),  std::move(ready[1]),  std::move(ready[2]),  std::move(ready[3]),
+                      std::move(ready[4]),  std::move(ready[5]),  std::move(ready[6]),  std::move(ready[7]),
+                      std::move(ready[8]),  std::move(ready[9]),  std::move(ready[10]), std::move(ready[11]),
+                      std::move(ready[12]), std::move(ready[13]), std::move(ready[14]), std::move(ready[15]),
+                      std::move(ready[16])};
   }
 };
 
@@ -127,11 +153,12 @@ struct Moved {
   std::vector<Store::Rename> renames;
 };
 
-// What a batch says last about each job and node: these rows are written once a batch, however often the
-// scheduler counted a task up. Points into the batch.
+// What a batch says last about each job, node and hour of a node: these rows are written once a batch,
+// however often the scheduler counted a task up. Points into the batch.
 struct Newest {
   std::map<JobId, const scheduler::JobRow*> jobs;
   std::map<NodeId, const scheduler::NodeRow*> nodes;
+  std::map<std::pair<std::int64_t, NodeId>, const scheduler::UsageRow*> usage;
   std::set<JobId> erased;
 };
 
@@ -140,6 +167,8 @@ Newest newest_of(const std::vector<scheduler::Effect>& effects) {
   for (const auto& effect : effects) {
     if (const auto* job = std::get_if<scheduler::SaveJob>(&effect)) newest.jobs[job->row.id] = &job->row;
     if (const auto* node = std::get_if<scheduler::SaveNode>(&effect)) newest.nodes[node->row.id] = &node->row;
+    if (const auto* usage = std::get_if<scheduler::SaveUsage>(&effect))
+      newest.usage[{usage->row.hour_ms, usage->row.node}] = &usage->row;
     if (const auto* erase = std::get_if<scheduler::EraseJob>(&effect)) newest.erased.insert(erase->job);
   }
   return newest;
@@ -151,6 +180,9 @@ bool is_kept(const scheduler::Effect& effect) {
          std::holds_alternative<scheduler::SaveAttempt>(effect) ||
          std::holds_alternative<scheduler::SaveResult>(effect) ||
          std::holds_alternative<scheduler::SaveNode>(effect) ||
+         std::holds_alternative<scheduler::SaveFarm>(effect) ||
+         std::holds_alternative<scheduler::SaveUsage>(effect) ||
+         std::holds_alternative<scheduler::EraseNode>(effect) ||
          std::holds_alternative<scheduler::EraseJob>(effect) ||
          std::holds_alternative<scheduler::AcceptFiles>(effect);
 }
@@ -180,7 +212,8 @@ class Writer {
     return named(
         sql_.save_task.run(row.id.job.str(), row.id.index, word(row.state), row.attempt, row.failures,
                            row.node.str(), row.error_code, row.error_message, row.seconds, row.started_ms,
-                           row.finished_ms, payloads::to_string(row.blank), word(row.review), row.void_up_to),
+                           row.finished_ms, payloads::to_string(row.blank), word(row.review), row.void_up_to,
+                           row.first_unit, row.unit_count),
         row.id);
   }
   Status operator()(const scheduler::SaveAttempt& save) {
@@ -200,14 +233,34 @@ class Writer {
                              row.file.seconds, row.finished_ms, payloads::to_string(row.file.blank)),
         row.task);
   }
+  // At its last mention, since the batch may erase the node before: it spoke again.
   Status operator()(const scheduler::SaveNode& save) {
-    const auto*& newest = newest_.nodes[save.row.id];
-    if (newest == nullptr) return {};
-    const auto& row = *std::exchange(newest, nullptr);
-    return sql_.save_node.run(row.id.str(),
-                              row.info == payloads::NodeInfo() ? "" : payloads::encode(row.info), row.drained,
-                              word(row.presence), row.sid, row.tasks_done, row.tasks_failed,
-                              row.first_seen_ms, row.last_seen_ms, row.quarantine, row.quarantine_until_ms);
+    const auto& row = save.row;
+    if (newest_.nodes[row.id] != &row) return {};
+    const auto& use = row.use;
+    return sql_.save_node.run(
+        row.id.str(), row.info == payloads::NodeInfo() ? "" : payloads::encode(row.info), row.drained,
+        word(row.presence), row.sid, row.tasks_done, row.tasks_failed, row.first_seen_ms, row.last_seen_ms,
+        row.quarantine, row.quarantine_until_ms, settings_text(row.settings), row.asleep, use.online_s,
+        use.busy_s, use.done_s, use.waste.failed_s, use.waste.lost_s, use.waste.superseded_s);
+  }
+  Status operator()(const scheduler::EraseNode& erase) { return sql_.erase_node.run(erase.node.str()); }
+  Status operator()(const scheduler::SaveUsage& save) {
+    const auto& row = save.row;
+    if (newest_.usage[{row.hour_ms, row.node}] != &row) return {};
+    const auto& use = row.use;
+    const auto saved = sql_.save_usage.run(row.node.str(), row.hour_ms, use.online_s, use.busy_s, use.done_s,
+                                           use.waste.failed_s, use.waste.lost_s, use.waste.superseded_s);
+    if (!saved) return saved;
+    return sql_.forget_usage.run(row.hour_ms - usage_kept_ms);
+  }
+  Status operator()(const scheduler::SaveFarm& save) {
+    if (auto status = sql_.save_fair_share.run(save.settings.fair_share); !status) return status;
+    if (auto status = sql_.clear_limits.run(); !status) return status;
+    for (const auto& [name, count] : save.settings.limits) {
+      if (auto status = sql_.save_limit.run(name, count); !status) return status;
+    }
+    return {};
   }
   Status operator()(const scheduler::EraseJob& erase) { return sql_.erase_job.run(erase.job.str()); }
   Status operator()(const scheduler::AcceptFiles& accept) {
@@ -244,7 +297,10 @@ class Writer {
         options_text(spec.options), row.user, row.cid, row.created_ms, row.priority, word(row.state),
         scheduler::shown_state(row), counts.queued, counts.running, counts.done, counts.failed,
         counts.cancelled, row.render_s, row.message, warnings_text(row.warnings), row.started_ms,
-        row.finished_ms, number(spec.retries), number(spec.fail_pct), row.held);
+        row.finished_ms, number(spec.retries), number(spec.fail_pct), row.held, spec.type, spec.document,
+        steps_text(spec.steps), spec.production.project, spec.production.sequence, spec.production.shot,
+        wishes_text(row.wishes), row.waste.failed_s, row.waste.lost_s, row.waste.superseded_s,
+        counts_text(row.steps));
     if (status) return status;
     return fail(Error(std::move(status.error())).with(fmt::format("saving job {}", row.id.str())));
   }
@@ -327,7 +383,8 @@ Result<Store> Store::open(const fs::path& path, const std::string& new_farm_id) 
   };
   if (auto status = prepare(); !status) return fail(opening_error(std::move(status.error())));
 
-  auto made = database->prepare("INSERT INTO farm VALUES (1, ?, 0, 0) ON CONFLICT DO NOTHING");
+  auto made = database->prepare(
+      "INSERT INTO farm (only_row, id, epoch, last_job_number) VALUES (1, ?, 0, 0) ON CONFLICT DO NOTHING");
   if (!made) return fail(std::move(made.error()));
   if (auto status = made->run(new_farm_id); !status) return fail(std::move(status.error()));
   auto farm_id = database->text("SELECT id FROM farm");
@@ -389,7 +446,23 @@ Result<scheduler::FarmRows> Store::load() {
   }
   if (status)
     status = load_into(rows.nodes, fmt::format("SELECT {} FROM node ORDER BY id", node_columns), read_node);
+  if (status) {
+    status = load_into(rows.usage,
+                       fmt::format("SELECT {} FROM usage WHERE hour_ms = (SELECT max(hour_ms) FROM usage) "
+                                   "ORDER BY node",
+                                   usage_columns),
+                       read_usage);
+  }
+  std::vector<std::pair<std::string, std::uint32_t>> limits;
+  if (status) {
+    status = load_into(limits, fmt::format("SELECT {} FROM counted_limit ORDER BY name", limit_columns),
+                       read_limit);
+  }
   if (!status) return fail(std::move(status.error()));
+  rows.settings.limits.insert(limits.begin(), limits.end());
+  const auto fair_share = database.integer("SELECT fair_share FROM farm");
+  if (!fair_share) return fail(fair_share.error());
+  rows.settings.fair_share = *fair_share != 0;
   const auto last = database.integer("SELECT last_job_number FROM farm");
   if (!last) return fail(last.error());
   rows.last_job_number = static_cast<std::uint64_t>(*last);

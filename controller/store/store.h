@@ -34,10 +34,10 @@ class Store {
   [[nodiscard]] const std::string& farm_id() const;
   // Raises the stored epoch and returns it; on disk when this returns. Before every connect to the broker.
   Result<std::uint64_t> raise_epoch();
-  // What the scheduler needs after a restart.
+  // What the scheduler needs after a restart. `usage` is of the newest hour that any node has a row of.
   Result<scheduler::FarmRows> load();
 
-  // Every Save* and EraseJob of the batch, in order, in one transaction that is on disk when this returns;
+  // Every Save* and Erase* of the batch, in order, in one transaction that is on disk when this returns;
   // other effects are left to the shell, except that an AcceptFiles is noted with it (unmoved()). Applying a
   // batch twice is harmless. On failure nothing of it was done.
   // Errors: full, io, unavailable (locked by another program for 5 s), internal (a row that contradicts

@@ -62,6 +62,12 @@ void Database::apply(const std::vector<Effect>& effects) {
       results_[result->row.task][result->row.file.frame] = result->row;
     } else if (const auto* node = std::get_if<SaveNode>(&effect)) {
       nodes_[node->row.id] = node->row;
+    } else if (const auto* gone = std::get_if<EraseNode>(&effect)) {
+      nodes_.erase(gone->node);
+    } else if (const auto* farm = std::get_if<SaveFarm>(&effect)) {
+      settings_ = farm->settings;
+    } else if (const auto* usage = std::get_if<SaveUsage>(&effect)) {
+      usage_[{usage->row.hour_ms, usage->row.node}] = usage->row;
     } else if (const auto* accept = std::get_if<AcceptFiles>(&effect)) {
       if (accept->files.empty() || erased.contains(accept->task.job)) continue;
       check_job(accept->task.job, "files");
@@ -93,6 +99,10 @@ FarmRows Database::load() const {
       rows.attempts.push_back(row);
   }
   for (const auto& [id, row] : nodes_) rows.nodes.push_back(row);
+  rows.settings = settings_;
+  for (const auto& [key, row] : usage_) {
+    if (key.first == usage_.rbegin()->first.first) rows.usage.push_back(row);
+  }
   rows.last_job_number = last_job_number_;
   return rows;
 }

@@ -54,6 +54,8 @@ class Database {
   std::map<TaskId, std::map<std::int32_t, scheduler::ResultRow>> results_;  // by frame
   std::map<NodeId, scheduler::NodeRow> nodes_;
   std::set<AttemptKey> unmoved_;
+  scheduler::FarmSettings settings_;
+  std::map<std::pair<std::int64_t, NodeId>, scheduler::UsageRow> usage_;  // by hour
 };
 
 // Files are their digests. Frames have names of their own within a job, so that names never collide.

@@ -70,6 +70,10 @@ struct FakeReader final : Reader {
   std::vector<sch::AttemptRow> attempt_rows;
   std::vector<sch::ResultRow> result_rows;
   std::vector<sch::NodeRow> node_rows;
+  std::vector<sch::ProductionRow> production_rows;
+  std::vector<sch::UsageRow> usage_rows;
+  sch::JobTimes times;
+  sch::FarmSettings farm_settings;
   bool is_broken = false;
 
   Result<std::vector<sch::JobRow>> jobs(const JobQuery& query) override {
@@ -78,6 +82,10 @@ struct FakeReader final : Reader {
     for (auto row = job_rows.rbegin(); row != job_rows.rend() && out.size() < query.limit; ++row) {
       if (query.state && sch::shown_state(*row) != *query.state) continue;
       if (query.user && row->user != *query.user) continue;
+      const auto& production = row->spec.production;
+      if (query.project && production.project != *query.project) continue;
+      if (query.sequence && production.sequence != *query.sequence) continue;
+      if (query.shot && production.shot != *query.shot) continue;
       if (query.before != 0 && row->number >= query.before) continue;
       out.push_back(*row);
     }
@@ -95,6 +103,7 @@ struct FakeReader final : Reader {
       sch::TaskRow row;
       row.id = {job.id, i};
       if (const auto found = task_rows.find(row.id); found != task_rows.end()) row = found->second;
+      if (query.step && job.spec.place_of(i).step != *query.step) continue;
       if (query.held && row.review != sch::Review::held) continue;
       if (!query.state || row.state == *query.state) out.push_back(row);
     }
@@ -110,10 +119,37 @@ struct FakeReader final : Reader {
   Result<std::vector<sch::ResultRow>> results(const ResultQuery& query) override {
     std::vector<sch::ResultRow> out;
     for (const auto& row : result_rows) {
-      if (!query.job || row.task.job == *query.job) out.push_back(row);
+      if (query.job && row.task.job != *query.job) continue;
+      if (query.job && (row.task.index < query.from_task || row.task.index >= query.to_task)) continue;
+      out.push_back(row);
     }
     return out;
   }
+  // These answer what the test put there, of the level, node or hours that were asked for.
+  Result<std::vector<sch::ProductionRow>> productions(const ProductionQuery& query) override {
+    std::vector<sch::ProductionRow> out;
+    for (const auto& row : production_rows) {
+      const auto& of = row.production;
+      if (query.project.has_value() != !of.sequence.empty()) continue;
+      if ((query.project && query.sequence) != !of.shot.empty()) continue;
+      if (query.project && of.project != *query.project) continue;
+      if (query.sequence && of.sequence != *query.sequence) continue;
+      out.push_back(row);
+    }
+    return out;
+  }
+  Result<sch::JobTimes> frame_times(const sch::JobRow&, const std::optional<std::uint32_t>&) override {
+    return times;
+  }
+  Result<std::vector<sch::UsageRow>> usage(const UsageQuery& query) override {
+    std::vector<sch::UsageRow> out;
+    for (const auto& row : usage_rows) {
+      if (row.node != query.node.value_or(NodeId())) continue;
+      if (row.hour_ms >= query.from_ms && row.hour_ms < query.to_ms) out.push_back(row);
+    }
+    return out;
+  }
+  Result<sch::FarmSettings> settings() override { return farm_settings; }
   Result<std::vector<sch::NodeRow>> nodes() override {
     if (is_broken) return fail(Code::io, "the database cannot be read");
     return node_rows;

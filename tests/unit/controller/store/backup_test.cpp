@@ -225,6 +225,65 @@ void frames_without_files_are_rendered_again_while_their_job_goes_on() {
   check_equal(reader->results({})->size(), 1U);
 }
 
+// Steps of 3 and 5 tasks: of each one done without its file, one running.
+void the_counts_of_steps_are_restored_as_well() {
+  const Scratch scratch;
+  const auto path = scratch / "kiln.db";
+  {
+    auto store = open(path);
+    auto job = test::some_job(1, 1);
+    job.spec.steps = {test::some_step("bake", 3, 1), test::some_step("render", 5, 1, 60)};
+    job.counts = {4, 2, 2, 0, 0};
+    job.steps = {{1, 1, 1, 0, 0}, {3, 1, 1, 0, 0}};
+    std::vector<Effect> effects = {SaveJob{job}};
+    for (const std::uint32_t first : {0U, 3U}) {
+      for (auto& effect : test::finish_task(1, first)) effects.push_back(std::move(effect));
+      auto running = test::some_task(1, first + 1, TaskState::running);
+      running.first_unit = 1;
+      running.unit_count = 2;
+      effects.emplace_back(SaveTask{running});
+    }
+    check_ok(store.apply(effects));
+  }
+  check_ok(store::backup(path, scratch / "copy.db"));
+  const auto restored = store::restore(scratch / "copy.db", path,
+                                       [](const ResultRow& result) { return result.task.index == 0; });
+  check_ok(restored);
+  check_equal(restored->tasks_requeued, 1U);
+  auto store = open(path);
+  const auto rows = store.load();
+  check_ok(rows);
+  check(rows->jobs[0].counts == payloads::TaskCounts({7, 0, 1, 0, 0}));
+  check(rows->jobs[0].steps == (std::vector<payloads::TaskCounts>{{2, 0, 1, 0, 0}, {5, 0, 0, 0, 0}}));
+  check(rows->tasks[3].state == TaskState::queued);
+  check_equal(rows->tasks[3].unit_count, 2U);  // what it was cut from stays
+}
+
+void nodes_that_may_sleep_are_taken_for_asleep_and_reboots_are_over() {
+  const Scratch scratch;
+  const auto path = scratch / "kiln.db";
+  std::vector<NodeRow> nodes(3);
+  for (std::size_t i = 0; i < nodes.size(); ++i) nodes[i].id = test::node_id("box-" + std::to_string(i));
+  nodes[0].settings.sleep_after_s = 600;
+  nodes[0].settings.reboot = true;
+  nodes[0].settings.tags = {"rtx"};
+  nodes[1].settings.reboot = true;
+  nodes[1].asleep = true;  // a person sent it
+  const UsageRow usage{nodes[0].id, 3'600'000, {1, 2, 3, {4, 5, 6}}};
+  const FarmSettings settings{true, {{"nuke", 5}}};
+  check_ok(open(path).apply(
+      {SaveNode{nodes[0]}, SaveNode{nodes[1]}, SaveNode{nodes[2]}, SaveUsage{usage}, SaveFarm{settings}}));
+  check_ok(store::backup(path, scratch / "copy.db"));
+  check_ok(store::restore(scratch / "copy.db", path, everything));
+  nodes[0].asleep = true;
+  for (auto& node : nodes) node.settings.reboot = false;
+  const auto rows = open(path).load();
+  check_ok(rows);
+  check(rows->nodes == nodes);
+  check(rows->usage == std::vector{usage});
+  check(rows->settings == settings);
+}
+
 void a_restore_is_refused_before_anything_changes() {
   const Scratch scratch;
   const auto path = scratch / "kiln.db";
@@ -319,6 +378,9 @@ int main() {
        {"what was out is queued again", what_was_out_is_queued_again},
        {"frames without files are rendered again while their job goes on",
         frames_without_files_are_rendered_again_while_their_job_goes_on},
+       {"the counts of steps are restored as well", the_counts_of_steps_are_restored_as_well},
+       {"nodes that may sleep are taken for asleep and reboots are over",
+        nodes_that_may_sleep_are_taken_for_asleep_and_reboots_are_over},
        {"a restore is refused before anything changes", a_restore_is_refused_before_anything_changes},
        {"a damaged database makes way", a_damaged_database_makes_way},
        {"a restore killed at any moment leaves the one or the other",

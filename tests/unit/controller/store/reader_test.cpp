@@ -1,5 +1,7 @@
 #include "store/reader.h"
 
+#include <fmt/format.h>
+
 #include <thread>
 
 #include "check.h"
@@ -72,6 +74,85 @@ void jobs_are_listed_newest_first_and_filtered() {
       {{.limit = 0}, ""},
   };
   for (const auto& one : cases) check_equal(numbers(farm.reader.jobs(one.query)), one.want);
+}
+
+void jobs_are_filtered_by_where_they_stand_in_a_production() {
+  Farm farm;
+  const payloads::Production places[] = {{"film", "sq010", "sh010"}, {"film", "sq010", "sh020"},
+                                         {"film", "sq020", "sh010"}, {"ad", "sq010", "sh010"},
+                                         {"film", "", ""},           {}};
+  std::vector<Effect> effects;
+  for (std::uint64_t i = 1; i <= std::size(places); ++i) {
+    auto job = test::some_job(i, 10);
+    job.spec.production = places[i - 1];
+    job.user = i % 2 == 0 ? "bob" : "ada";
+    if (i >= 3) job.state = JobState::done;
+    effects.emplace_back(SaveJob{job});
+  }
+  farm.apply(effects);
+  const struct {
+    store::JobQuery query;
+    std::string want;
+  } cases[] = {
+      {{.project = "film"}, "5 3 2 1 "},
+      {{.project = ""}, "6 "},
+      {{.project = "opera"}, ""},
+      {{.project = "film", .limit = 2, .before = 5}, "3 2 "},
+      {{.project = "film", .sequence = "sq010"}, "2 1 "},
+      {{.project = "film", .sequence = ""}, "5 "},
+      {{.project = "film", .sequence = "sq010", .shot = "sh020"}, "2 "},
+      {{.shot = "sh010"}, "4 3 1 "},
+      {{.sequence = "sq010"}, "4 2 1 "},
+      {{.user = "ada", .project = "film"}, "5 3 1 "},
+      {{.state = "done", .user = "ada", .project = "film"}, "5 3 "},
+      {{.state = "done", .user = "ada", .project = "film", .sequence = "sq020", .shot = "sh010"}, "3 "},
+  };
+  for (const auto& one : cases) check_equal(numbers(farm.reader.jobs(one.query)), one.want);
+}
+
+void productions_are_added_up_by_level() {
+  Farm farm;
+  std::vector<Effect> effects;
+  const auto add = [&](std::uint64_t number, const payloads::Production& place, JobState state) {
+    auto job = test::some_job(number, 10);
+    job.spec.production = place;
+    job.state = state;
+    job.counts = {5, 1, 2, 1, 1};
+    job.render_s = 10;
+    job.waste = {1, 2, 4};
+    job.created_ms = 100;
+    job.started_ms = static_cast<std::int64_t>(number) * 1000;
+    effects.emplace_back(SaveJob{job});
+  };
+  add(1, {"film", "sq010", "sh010"}, JobState::active);
+  add(2, {"film", "sq010", "sh010"}, JobState::done);
+  add(3, {"film", "sq010", "sh020"}, JobState::paused);
+  add(4, {"film", "sq020", "sh010"}, JobState::failed);
+  add(5, {"ad", "", ""}, JobState::done);
+  add(6, {}, JobState::cancelled);
+  farm.apply(effects);
+  const auto text = [](const Result<std::vector<ProductionRow>>& rows) {
+    check_ok(rows);
+    std::string all;
+    for (const auto& row : *rows) {
+      const auto& of = row.production;
+      all += fmt::format("{}/{}/{}: {} jobs, {} open\n", of.project, of.sequence, of.shot, row.jobs,
+                         row.jobs_open);
+      check(row.counts == (payloads::TaskCounts{5 * row.jobs, row.jobs, 2 * row.jobs, row.jobs, row.jobs}));
+      check(row.render_s == 10.0 * row.jobs);
+      check(row.waste == (Waste{1.0 * row.jobs, 2.0 * row.jobs, 4.0 * row.jobs}));
+    }
+    return all;
+  };
+  check_equal(text(farm.reader.productions({})),
+              "//: 1 jobs, 0 open\nad//: 1 jobs, 0 open\nfilm//: 4 jobs, 2 open\n");
+  check_equal(text(farm.reader.productions({.project = "film"})),
+              "film/sq010/: 3 jobs, 2 open\nfilm/sq020/: 1 jobs, 0 open\n");
+  check_equal(text(farm.reader.productions({.project = "film", .sequence = "sq010"})),
+              "film/sq010/sh010: 2 jobs, 1 open\nfilm/sq010/sh020: 1 jobs, 1 open\n");
+  check_equal(text(farm.reader.productions({.project = "opera"})), "");
+  check_equal(text(farm.reader.productions({.from = 1, .limit = 1})), "ad//: 1 jobs, 0 open\n");
+  check_equal(farm.reader.productions({})->back().newest_ms, 4000);
 }
 
 void a_job_is_found_by_id_and_by_number() {
@@ -153,6 +234,159 @@ void a_chunked_job_has_as_many_tasks_as_chunks() {
   job.spec.chunk = 4;
   farm.apply({SaveJob{job}, SaveTask{test::some_task(1, 2, TaskState::done)}});
   check_equal(shape(farm.reader.tasks(job, {})), "0q 1q 2d ");
+}
+
+// Three steps: 2 tasks of fixed chunks, 10 units cut for a target, 3 fixed ones. Numbers 0-1, 2-11, 12-14.
+JobRow job_of_steps() {
+  auto job = test::some_job(1, 1);
+  job.spec.renderer = "openjd";
+  job.spec.steps = {test::some_step("bake", 3, 2), test::some_step("render", 10, 4, 60),
+                    test::some_step("film", 3, 1)};
+  job.counts = {8, 0, 0, 0, 0};
+  return job;
+}
+
+TaskRow cut_task(std::uint32_t index, TaskState state, std::uint32_t first, std::uint32_t count) {
+  auto task = test::some_task(1, index, state);
+  task.first_unit = first;
+  task.unit_count = count;
+  return task;
+}
+
+// "3q[6+4]": index, state, units.
+std::string cut_shape(const Result<std::vector<TaskRow>>& tasks) {
+  check_ok(tasks);
+  std::string text;
+  for (const auto& task : *tasks) {
+    text += fmt::format("{}{}", task.id.index, to_string(task.state)[0]);
+    if (task.unit_count != 0) text += fmt::format("[{}+{}]", task.first_unit, task.unit_count);
+    text += " ";
+  }
+  return text;
+}
+
+void a_step_that_is_cut_as_it_goes_shows_what_is_left_in_chunks() {
+  const struct {
+    std::vector<TaskRow> rows;
+    store::TaskQuery query;
+    std::string want;
+  } cases[] = {
+      {{}, {}, "0q 1q 2q[0+4] 3q[4+4] 4q[8+2] 12q 13q 14q "},
+      {{}, {.limit = 4}, "0q 1q 2q[0+4] 3q[4+4] "},
+      {{}, {.from = 3}, "3q[4+4] 4q[8+2] 12q 13q 14q "},
+      {{}, {.from = 5, .limit = 2}, "12q 13q "},
+      {{}, {.step = 1}, "2q[0+4] 3q[4+4] 4q[8+2] "},
+      {{}, {.step = 1, .from = 4}, "4q[8+2] "},
+      {{}, {.step = 2}, "12q 13q 14q "},
+      {{}, {.step = 3}, ""},
+      {{}, {.step = 0, .state = TaskState::queued}, "0q 1q "},
+      {{cut_task(2, TaskState::done, 0, 1), cut_task(3, TaskState::running, 1, 6)},
+       {},
+       "0q 1q 2d[0+1] 3r[1+6] 4q[7+3] 12q 13q 14q "},
+      {{cut_task(2, TaskState::done, 0, 1), cut_task(3, TaskState::queued, 1, 6)},
+       {.state = TaskState::queued},
+       "0q 1q 3q[1+6] 4q[7+3] 12q 13q 14q "},
+      {{cut_task(2, TaskState::done, 0, 9), cut_task(3, TaskState::done, 9, 1)},
+       {},
+       "0q 1q 2d[0+9] 3d[9+1] 12q 13q 14q "},
+      {{cut_task(2, TaskState::done, 0, 1), test::some_task(1, 13, TaskState::done)},
+       {.state = TaskState::done},
+       "2d[0+1] 13d "},
+      {{cut_task(2, TaskState::done, 0, 1), test::some_task(1, 13, TaskState::done)},
+       {.step = 2, .state = TaskState::done},
+       "13d "},
+      {{cut_task(2, TaskState::failed, 0, 1), test::some_task(1, 13, TaskState::failed)},
+       {.step = 1, .state = TaskState::failed},
+       "2f[0+1] "},
+      // Without units of its own: one of the step's chunks.
+      {{test::some_task(1, 3, TaskState::queued)}, {.step = 1}, "3q 4q[8+2] "},
+  };
+  for (const auto& one : cases) {
+    Farm farm;
+    const auto job = job_of_steps();
+    std::vector<Effect> effects = {SaveJob{job}};
+    for (const auto& row : one.rows) effects.emplace_back(SaveTask{row});
+    farm.apply(effects);
+    check_equal(cut_shape(farm.reader.tasks(job, one.query)), one.want);
+  }
+  Farm farm;
+  auto job = job_of_steps();
+  job.state = JobState::cancelled;
+  farm.apply({SaveJob{job}, SaveTask{cut_task(2, TaskState::done, 0, 8)}});
+  check_equal(cut_shape(farm.reader.tasks(job, {})), "0c 1c 2d[0+8] 3c[8+2] 12c 13c 14c ");
+}
+
+void the_results_of_a_step_are_those_of_its_tasks() {
+  Farm farm;
+  const auto job = job_of_steps();
+  farm.apply({SaveJob{job}, SaveResult{test::some_result(1, 1, "a")},
+              SaveResult{test::some_result(1, 2, "b")}, SaveResult{test::some_result(1, 11, "c")},
+              SaveResult{test::some_result(1, 12, "d")}});
+  const auto paths = [&](store::ResultQuery query) {
+    query.job = job.id;
+    const auto results = farm.reader.results(query);
+    check_ok(results);
+    std::string text;
+    for (const auto& result : *results) text += result.file.path;
+    return text;
+  };
+  check_equal(paths({}), "abcd");
+  check_equal(paths({.from_task = 2, .to_task = 12}), "bc");
+  check_equal(paths({.from_task = 2, .to_task = 12, .from = 1}), "c");
+  check_equal(paths({.from_task = 12}), "d");
+  check_equal(paths({.from_task = 3, .to_task = 3}), "");
+}
+
+void frame_times_are_told_by_node() {
+  Farm farm;
+  const auto job = job_of_steps();
+  std::vector<Effect> effects = {SaveJob{job}};
+  const auto add = [&](TaskRow task, const char* node, double seconds) {
+    task.node = test::node_id(node);
+    task.seconds = seconds;
+    effects.emplace_back(SaveTask{task});
+  };
+  add(test::some_task(1, 1, TaskState::done), "a", 3);  // the second chunk of 3 units by 2: one unit
+  for (std::uint32_t i = 0; i < 4; ++i) add(cut_task(2 + i, TaskState::done, i * 2, 2), "b", 10.0 + i);
+  add(cut_task(6, TaskState::running, 8, 2), "a", 99);
+  farm.apply(effects);
+  const auto all = farm.reader.frame_times(job);
+  check_ok(all);
+  check(all->all == (TaskTimes{NodeId(), 5, 9, 49, 11, 13}));
+  check(all->by_node == (std::vector<TaskTimes>{{test::node_id("a"), 1, 1, 3, 3, 3},
+                                                {test::node_id("b"), 4, 8, 46, 11, 13}}));
+  check(all->by_node[1].mean_s() == 11.5);
+  check(all->by_node[1].unit_s() == 5.75);
+  check(all->histogram == (std::vector<TimeClass>{{5, 1}, {10, 1}, {20, 3}}));
+  const auto baked = farm.reader.frame_times(job, 0);
+  check_ok(baked);
+  check(baked->all == (TaskTimes{NodeId(), 1, 1, 3, 3, 3}));
+  const auto none = farm.reader.frame_times(job, 2);
+  check_ok(none);
+  check(*none == JobTimes());
+  check(none->all.mean_s() == 0 && none->all.unit_s() == 0);
+}
+
+void usage_is_listed_by_the_hour_of_a_node_and_of_all() {
+  Farm farm;
+  constexpr std::int64_t hour_ms = 3'600'000;
+  const auto hour = [](const char* node, std::int64_t number, double busy_s) {
+    return UsageRow{node[0] == 0 ? NodeId() : test::node_id(node),
+                    number * hour_ms,
+                    {2 * busy_s, busy_s, busy_s / 2, {1, 2, 3}}};
+  };
+  farm.apply({SaveUsage{hour("b", 5, 8)}, SaveUsage{hour("a", 5, 4)}, SaveUsage{hour("a", 7, 16)},
+              SaveUsage{hour("a", 8, 32)}});
+  const auto of_a =
+      farm.reader.usage({.node = test::node_id("a"), .from_ms = 5 * hour_ms, .to_ms = 8 * hour_ms});
+  check_ok(of_a);
+  check(*of_a == (std::vector{hour("a", 5, 4), hour("a", 7, 16)}));
+  auto both = hour("", 5, 12);
+  both.use.waste = {2, 4, 6};
+  const auto of_all = farm.reader.usage({.from_ms = 0, .to_ms = 9 * hour_ms, .limit = 2});
+  check_ok(of_all);
+  check(*of_all == (std::vector{both, hour("", 7, 16)}));
+  check(farm.reader.usage({.node = test::node_id("c"), .to_ms = 9 * hour_ms})->empty());
 }
 
 void results_are_paged() {
@@ -252,17 +486,12 @@ void no_list_scans_or_sorts() {
       steps += row.text(3) + "\n";
       return {};
     };
-    const auto parameters = std::count(sql.begin(), sql.end(), '?');
-    Status status;
-    if (parameters == 0) status = plan->each(take);
-    if (parameters == 1) status = plan->each(take, 1);
-    if (parameters == 2) status = plan->each(take, 1, 1);
-    if (parameters == 3) status = plan->each(take, 1, 1, 1);
-    if (parameters == 4) status = plan->each(take, 1, 1, 1, 1);
-    check_ok(status);
+    const auto parameters = static_cast<std::size_t>(std::count(sql.begin(), sql.end(), '?'));
+    check_ok(plan->each(take, std::vector<std::string_view>(parameters, "1")));
     check(!steps.empty());
-    // Reading a whole table in its own order is right for the two lists that want just that.
-    const bool whole_table = sql == store::queries().nodes || sql == store::queries().results;
+    // Reading a whole table in its own order is right for the lists that want just that.
+    const auto& q = store::queries();
+    const bool whole_table = sql == q.nodes || sql == q.results || sql == q.projects || sql == q.limits;
     const bool scans = steps.find("SCAN") != std::string::npos && !whole_table;
     const bool sorts = steps.find("TEMP B-TREE") != std::string::npos;
     if (scans || sorts) print_error("%s\n%s", sql.c_str(), steps.c_str());
@@ -276,6 +505,14 @@ int main() {
   return test::run(
       "reader",
       {{"jobs are listed newest first and filtered", jobs_are_listed_newest_first_and_filtered},
+       {"jobs are filtered by where they stand in a production",
+        jobs_are_filtered_by_where_they_stand_in_a_production},
+       {"productions are added up by level", productions_are_added_up_by_level},
+       {"a step that is cut as it goes shows what is left in chunks",
+        a_step_that_is_cut_as_it_goes_shows_what_is_left_in_chunks},
+       {"the results of a step are those of its tasks", the_results_of_a_step_are_those_of_its_tasks},
+       {"frame times are told by node", frame_times_are_told_by_node},
+       {"usage is listed by the hour of a node and of all", usage_is_listed_by_the_hour_of_a_node_and_of_all},
        {"a job is found by id and by number", a_job_is_found_by_id_and_by_number},
        {"tasks without a row are shown in order", tasks_without_a_row_are_shown_in_order},
        {"held tasks are listed and mark their results", held_tasks_are_listed_and_mark_their_results},

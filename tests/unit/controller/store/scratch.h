@@ -80,6 +80,17 @@ inline scheduler::JobRow some_job(std::uint64_t number, std::uint32_t frames) {
   return job;
 }
 
+inline scheduler::StepSpec some_step(const std::string& name, std::uint32_t units, std::uint32_t chunk,
+                                     std::uint32_t target_s = 0) {
+  scheduler::StepSpec step;
+  step.name = name;
+  step.units = units;
+  step.chunk = chunk;
+  step.target_s = target_s;
+  step.needs.renderer = "openjd";
+  return step;
+}
+
 inline scheduler::TaskRow some_task(std::uint64_t job, std::uint32_t index, scheduler::TaskState state) {
   scheduler::TaskRow task;
   task.id = task_id(job, index);

@@ -1,5 +1,6 @@
 #include "store/store.h"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <fstream>
@@ -8,6 +9,7 @@
 #include "check.h"
 #include "controller/store/scratch.h"
 #include "store/database.h"
+#include "store/migrations.h"
 #include "store/reader.h"
 
 namespace fs = std::filesystem;
@@ -34,6 +36,8 @@ struct Sample {
   AttemptRow attempt = test::some_attempt(7, 3, 2, AttemptState::running);
   ResultRow result = test::some_result(7, 4, "beauty/frame ü 0005.png");
   NodeRow node;
+  FarmSettings farm;
+  UsageRow usage;
 
   Sample() {
     job.state = JobState::paused;
@@ -84,10 +88,38 @@ struct Sample {
     node.quarantine_until_ms = 9;
     node.first_seen_ms = 7;
     node.last_seen_ms = 8;
+    job.spec.type = "blender-animation";
+    job.spec.document = "sha256:" + std::string(64, 'd');
+    job.spec.production = {"film", "sq010", "sh010"};
+    StepSpec bake = test::some_step("bake", 8, 2);
+    bake.frames = *payloads::FrameSet::parse("1-8");
+    bake.needs.device = payloads::Device::cpu;
+    StepSpec render = test::some_step("render \"it\"", 100, 3, 60);
+    render.after = {0};
+    render.pairs_with = {0};
+    render.needs.device = payloads::Device::gpu;
+    render.needs.attributes = {{"kiln:attr.tag", {"rtx", "basement"}, {"fast"}},
+                               {"attr.worker.os.family", {}, {}}};
+    render.needs.amounts = {{"amount.worker.memory", 2048.5, 1e6}, {"amount.worker.gpu", 1, std::nullopt}};
+    render.needs.limits = {{"nuke", 2}, {"arnold", 1}};
+    job.spec.steps = {bake, render};
+    job.steps = {{1, 1, 1, 1, 0}, {100, 0, 0, 0, 7}};
+    job.wishes = {4, 2, {"rtx", "fast"}, {3, 5}, 1'700'000'000'000};
+    job.waste = {1.5, 2.5, 3.5};
+    task.first_unit = 9;
+    task.unit_count = 3;
+    node.info.tags = {"basement"};
+    node.info.mac = "aa:bb:cc:dd:ee:ff";
+    node.settings = {false, {"rtx"}, {{0x1F, 1200, 420}, {0x60, 0, 1440}}, 80.5, 90, 900, true};
+    node.use = {100.5, 50.25, 40.5, {1.25, 2.5, 3.75}};
+    node.asleep = true;
+    farm.fair_share = true;
+    farm.limits = {{"nuke", 10}, {"arnold", 3}};
+    usage = {node.id, 1'700'000'000'000 / 3'600'000 * 3'600'000, {3600, 1800, 1700, {10, 20, 30}}};
   }
   [[nodiscard]] std::vector<Effect> effects() const {
-    return {SaveJob{job},       SaveTask{task}, SaveAttempt{attempt},
-            SaveResult{result}, SaveNode{node}, Remark{"x"}};
+    return {SaveJob{job},   SaveTask{task}, SaveAttempt{attempt}, SaveResult{result},
+            SaveNode{node}, SaveFarm{farm}, SaveUsage{usage},     Remark{"x"}};
   }
 };
 
@@ -109,6 +141,12 @@ void check_holds(const fs::path& path, const Sample& sample) {
   const auto node = reader->node(sample.node.id);
   check_ok(node);
   check(*node == sample.node);
+  const auto farm = reader->settings();
+  check_ok(farm);
+  check(*farm == sample.farm);
+  const auto usage = reader->usage({.node = sample.node.id, .to_ms = 2'000'000'000'000});
+  check_ok(usage);
+  check(*usage == std::vector{sample.usage});
 }
 
 void every_row_comes_back_as_it_was() {
@@ -128,7 +166,141 @@ void every_row_comes_back_as_it_was() {
   check(rows->tasks == std::vector{sample.task});
   check(rows->attempts == std::vector{sample.attempt});
   check(rows->nodes == std::vector{sample.node});
+  check(rows->settings == sample.farm);
+  check(rows->usage == std::vector{sample.usage});
   check_equal(rows->last_job_number, 7U);
+}
+
+// What EditJob, the agent's counts and an administrator change; the spec stays.
+void what_a_person_changes_is_changed_in_the_row() {
+  const Scratch scratch;
+  const auto path = scratch / "kiln.db";
+  auto store = open(path);
+  Sample sample;
+  check_ok(store.apply(sample.effects()));
+  sample.job.wishes = {};
+  sample.job.waste = {9, 8, 7};
+  sample.job.steps[1].done = 5;
+  sample.task.first_unit = 12;
+  sample.task.unit_count = 1;
+  sample.node.settings = {};
+  sample.node.use = {};
+  sample.node.asleep = false;
+  sample.farm = {false, {{"houdini", 1}}};
+  sample.usage.use = {1, 2, 3, {4, 5, 6}};
+  check_ok(store.apply(sample.effects()));
+  check_holds(path, sample);
+  sample.job.wishes.after = {1};  // EditJob
+  sample.farm.limits.clear();
+  check_ok(store.apply(sample.effects()));
+  check_holds(path, sample);
+}
+
+void a_node_that_is_erased_leaves_its_hours() {
+  const Scratch scratch;
+  const auto path = scratch / "kiln.db";
+  auto store = open(path);
+  const Sample sample;
+  auto spoke_again = sample.node;
+  spoke_again.tasks_done = 0;
+  const struct {
+    std::vector<Effect> effects;
+    std::vector<NodeRow> left;
+  } cases[] = {
+      {{SaveNode{sample.node}, EraseNode{sample.node.id}}, {}},
+      {{EraseNode{sample.node.id}, SaveNode{spoke_again}}, {spoke_again}},
+      {{SaveNode{sample.node}, EraseNode{sample.node.id}, SaveNode{spoke_again}}, {spoke_again}},
+      {{EraseNode{sample.node.id}}, {}},
+      {{EraseNode{test::node_id("stranger")}}, {}},
+  };
+  check_ok(store.apply({SaveUsage{sample.usage}}));
+  for (const auto& one : cases) {
+    check_ok(store.apply(one.effects));
+    const auto rows = store.load();
+    check_ok(rows);
+    check(rows->nodes == one.left);
+    check(rows->usage == std::vector{sample.usage});
+  }
+}
+
+void a_start_loads_the_newest_hour_and_old_ones_go() {
+  const Scratch scratch;
+  const auto path = scratch / "kiln.db";
+  auto store = open(path);
+  constexpr std::int64_t hour_ms = 3'600'000;
+  const auto hour = [](const char* node, std::int64_t number, double busy_s) {
+    return UsageRow{test::node_id(node), number * hour_ms, {3600, busy_s, 0, {}}};
+  };
+  // Often in one batch: the last content counts.
+  check_ok(store.apply({SaveUsage{hour("a", 10, 1)}, SaveUsage{hour("b", 10, 1)}, SaveUsage{hour("b", 11, 1)},
+                        SaveUsage{hour("a", 11, 2)}, SaveUsage{hour("a", 11, 3)}}));
+  const auto rows = store.load();
+  check_ok(rows);
+  check(rows->usage == (std::vector{hour("a", 11, 3), hour("b", 11, 1)}));
+  const auto reader = Reader::open(path);
+  check_ok(reader);
+  const auto hours = [&reader] { return reader->usage({.to_ms = 1LL << 50U})->size(); };
+  check_equal(hours(), 2U);
+  // A year later and more; then one oldest hour goes with each row that is written.
+  constexpr std::int64_t kept = 400LL * 24;
+  check_ok(store.apply({SaveUsage{hour("a", 11 + kept, 1)}}));
+  check_equal(hours(), 2U);
+  check_ok(store.apply({SaveUsage{hour("a", 12 + kept, 1)}}));
+  check_equal(hours(), 2U);
+  check(reader->usage({.to_ms = 1LL << 50U})->front().hour_ms == (11 + kept) * hour_ms);
+}
+
+// A farm as version 2 left it: what was not there yet is as by default.
+void a_farm_of_an_older_version_goes_on() {
+  const Scratch scratch;
+  const auto path = scratch / "kiln.db";
+  {
+    auto old = Database::open(path, Access::create);
+    check_ok(old);
+    check_ok(store::migrate(*old, store::migrations().first(2)));
+    check_ok(old->execute(fmt::format("PRAGMA application_id = {}", store::application_id)));
+    check_ok(old->execute(R"(
+      INSERT INTO farm VALUES (1, 'farm-2', 7, 7);
+      INSERT INTO job VALUES (7, '7-aaaaa', 'shot', 'blender', '1-10', 2, '', '{}', 'ada', '', 1, 50, 'active', 'running',
+        4, 0, 1, 0, 0, 2.5, '', '[]', 2, 0, -1, -1, 0);
+      INSERT INTO task VALUES (7, 3, 'done', 1, 0, 'box-1', '', '', 2.5, 1, 2, '', '', 0);
+      INSERT INTO node VALUES ('box-1', '', 0, 'offline', 3, 1, 0, 1, 2, '', 0);
+    )"));
+  }
+  auto store = open(path);
+  check_equal(store.farm_id(), "farm-2");
+  const auto rows = store.load();
+  check_ok(rows);
+  JobRow job;
+  job.id = test::job_id(7);
+  job.number = 7;
+  job.spec.name = "shot";
+  job.spec.renderer = "blender";
+  job.spec.frames = *payloads::FrameSet::parse("1-10");
+  job.spec.chunk = 2;
+  job.user = "ada";
+  job.counts = {4, 0, 1, 0, 0};
+  job.render_s = 2.5;
+  job.created_ms = 1;
+  job.started_ms = 2;
+  check(rows->jobs == std::vector{job});
+  auto task = test::some_task(7, 3, TaskState::done);
+  task.seconds = 2.5;
+  task.started_ms = 1;
+  task.finished_ms = 2;
+  check(rows->tasks == std::vector{task});
+  NodeRow node;
+  node.id = test::node_id("box-1");
+  node.presence = NodePresence::offline;
+  node.sid = 3;
+  node.tasks_done = 1;
+  node.first_seen_ms = 1;
+  node.last_seen_ms = 2;
+  check(rows->nodes == std::vector{node});
+  check(rows->settings == FarmSettings());
+  check(rows->usage.empty());
+  const Sample sample;
+  check_ok(store.apply(sample.effects()));
 }
 
 void a_task_done_again_leaves_its_newer_results_only() {
@@ -444,6 +616,10 @@ int main() {
   return test::run(
       "store",
       {{"every row comes back as it was", every_row_comes_back_as_it_was},
+       {"a farm of an older version goes on", a_farm_of_an_older_version_goes_on},
+       {"what a person changes is changed in the row", what_a_person_changes_is_changed_in_the_row},
+       {"a node that is erased leaves its hours", a_node_that_is_erased_leaves_its_hours},
+       {"a start loads the newest hour and old ones go", a_start_loads_the_newest_hour_and_old_ones_go},
        {"a task done again leaves its newer results only", a_task_done_again_leaves_its_newer_results_only},
        {"every state has its word", every_state_has_its_word},
        {"applying a batch twice changes nothing", applying_a_batch_twice_changes_nothing},
