@@ -199,16 +199,20 @@ void FarmState::Data::insert_job(JobRow row) {
   for (auto& spec : row.spec.all_steps()) {
     Step step;
     step.first = job.steps.empty() ? 0 : job.steps.back().first + job.steps.back().spec.max_tasks();
-    step.total = step.spec.max_tasks();
     step.spec = std::move(spec);
-    step.waits = static_cast<std::uint32_t>(step.spec.after.size());
     step.total = step.spec.max_tasks();
+    step.waits = static_cast<std::uint32_t>(step.spec.after.size());
     if (step.is_cut()) {
       step.cuts = {0};
       const auto each = std::max<std::uint32_t>(step.spec.chunk, 1);
       step.total = (step.spec.units + each - 1) / each;
     }
     step.counts.queued = step.total;
+    // After a restart: of a job that has ended, how its steps were cut is known from their counts alone.
+    if (row.steps.size() > job.steps.size()) {
+      step.counts = row.steps[job.steps.size()];
+      step.total = step.counts.total();
+    }
     job.total += step.total;
     job.steps.push_back(std::move(step));
   }
@@ -459,7 +463,7 @@ void FarmState::Data::load_counts(Job& job) {
   payloads::TaskCounts counts;
   std::uint32_t held = 0;
   for (auto& step : job.steps) {
-    if (step.is_cut()) {
+    if (step.is_cut() && job.is_live()) {
       const auto each = std::max<std::uint32_t>(step.spec.chunk, 1);
       job.total -= step.total;
       step.total = static_cast<std::uint32_t>(step.tasks.size()) + (step.units_left() + each - 1) / each;

@@ -66,6 +66,7 @@ void Turn::start_again() {
                          task_id(slowest_key).str(), data_.node(node_of(idle->second)).row.id.str(),
                          busy.row.id.str(), elapsed_ms / 1000, step_ms / 1000));
       hand_out(job, {slowest_key.job, slowest_key.index, true}, idle->second);
+      break;  // the places have changed; the next step looks again
     }
   }
 }

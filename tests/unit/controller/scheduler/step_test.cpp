@@ -96,6 +96,7 @@ class Walk {
     }
     int turns = 0;
     while (!all_ended() && ++turns < 20'000) turn();
+    if (!all_ended()) tell_why();
     check(all_ended());
     for (const auto& job : jobs_) {
       const auto& row = *state_.job(job);
@@ -450,6 +451,7 @@ class Walk {
       file.frame = frames.at(i);
       report.files.push_back(file);
     }
+    if (report.ok && frames.empty()) report.files.emplace_back();
     if (!report.ok)
       report.failure = {"renderer-crashed", "Blender crashed",
                         one_in(8) ? payloads::FailureScope::job : payloads::FailureScope::attempt};
@@ -464,6 +466,19 @@ class Walk {
     auto& ended = box.ended[id];
     ended = std::max(ended, attempt);
     box.forget(id, attempt);
+  }
+
+  void tell_why() {
+    for (const auto& job : jobs_) {
+      const auto& row = *state_.job(job);
+      if (row.state != JobState::active && row.state != JobState::paused) continue;
+      const auto& counts = row.counts;
+      print_message("job %s: queued %u running %u done %u failed %u\n", job.str().c_str(), counts.queued,
+                    counts.running, counts.done, counts.failed);
+      on(ExplainJob{1, job});
+      for (const auto& one : std::get<Explanation>(*answer_.value).reasons)
+        print_message("  %s %s %u: %s\n", one.node.c_str(), one.step.c_str(), one.tasks, one.what.c_str());
+    }
   }
 
   [[nodiscard]] bool all_ended() const {
