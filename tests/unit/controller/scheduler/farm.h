@@ -1,6 +1,7 @@
 // A farm in a test: the scheduler on a clock that the test moves, and the boxes that speak to it.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -68,7 +69,45 @@ struct Farm {
 
   const std::vector<Effect>& on(const Event& event) {
     last = step(state, now, event);
+    for (const auto& effect : last) keep(effect);
     return last;
+  }
+
+  // What a store would have.
+  std::map<JobId, JobRow> saved_jobs;
+  std::map<TaskId, TaskRow> saved_tasks;
+  std::map<std::pair<TaskId, std::uint32_t>, AttemptRow> saved_attempts;
+  std::map<NodeId, NodeRow> saved_nodes;
+  FarmSettings saved_settings;
+  std::vector<UsageRow> saved_usage;
+  void keep(const Effect& effect) {
+    if (const auto* job = std::get_if<SaveJob>(&effect)) saved_jobs[job->row.id] = job->row;
+    if (const auto* row = std::get_if<SaveTask>(&effect)) saved_tasks[row->row.id] = row->row;
+    if (const auto* row = std::get_if<SaveAttempt>(&effect))
+      saved_attempts[{row->row.task, row->row.attempt}] = row->row;
+    if (const auto* node = std::get_if<SaveNode>(&effect)) saved_nodes[node->row.id] = node->row;
+    if (const auto* farm = std::get_if<SaveFarm>(&effect)) saved_settings = farm->settings;
+    if (const auto* usage = std::get_if<SaveUsage>(&effect)) saved_usage.push_back(usage->row);
+  }
+  // The controller ends and starts again; its boxes do not notice, and have yet to speak.
+  void restart() {
+    FarmRows rows;
+    rows.settings = saved_settings;
+    for (const auto& [id, job] : saved_jobs) {
+      rows.jobs.push_back(job);
+      rows.last_job_number = std::max(rows.last_job_number, job.number);
+    }
+    for (const auto& [id, row] : saved_tasks) {
+      const auto of = saved_jobs.at(id.job).state;
+      if (of != JobState::done && of != JobState::cancelled) rows.tasks.push_back(row);
+    }
+    for (const auto& [id, row] : saved_attempts) {
+      if (row.state == AttemptState::assigned || row.state == AttemptState::running)
+        rows.attempts.push_back(row);
+    }
+    for (const auto& [id, node] : saved_nodes) rows.nodes.push_back(node);
+    state = FarmState(policy, rows, now);
+    on(BrokerConnected{});
   }
   // Time passes with a tick a second; boxes named in `alive` beat every five.
   void pass(std::int64_t ms, const std::vector<std::string>& alive = {}) {
@@ -103,7 +142,11 @@ struct Farm {
       const auto* op = std::get_if<Op>(&send.command.op);
       if (op == nullptr) continue;
       if (!text.empty()) text += ' ';
-      text += fmt::format("{}<-{}/{}", send.node.str(), op->task.index, op->attempt);
+      if constexpr (requires { op->task; }) {
+        text += fmt::format("{}<-{}/{}", send.node.str(), op->task.index, op->attempt);
+      } else {
+        text += send.node.str();
+      }
     }
     return text;
   }
@@ -124,6 +167,45 @@ struct Farm {
     event.priority = priority;
     on(event);
     return std::get<JobAccepted>(*effects<Answer>().at(0).value).job;
+  }
+  // A job from a template with these steps; `tweak` may change what else is asked for.
+  JobId submit_steps(std::vector<StepSpec> steps, const std::function<void(JobSpec&)>& tweak = {},
+                     const JobWishes& wishes = {}, const std::string& user = "") {
+    SubmitJob event;
+    event.request = 1;
+    event.spec.name = "test";
+    event.spec.renderer = "openjd";
+    event.spec.document = manifest_b;
+    event.spec.steps = std::move(steps);
+    if (tweak) tweak(event.spec);
+    event.wishes = wishes;
+    event.user = user;
+    on(event);
+    return std::get<JobAccepted>(*effects<Answer>().at(0).value).job;
+  }
+  // Of frames, with wishes.
+  JobId submit_with(const std::string& frames, const JobWishes& wishes, const std::string& user = "",
+                    int priority = 50) {
+    SubmitJob event;
+    event.request = 1;
+    event.spec.name = "test";
+    event.spec.renderer = "blender";
+    event.spec.frames = *payloads::FrameSet::parse(frames);
+    event.spec.manifest = manifest_a;
+    event.wishes = wishes;
+    event.user = user;
+    event.priority = priority;
+    on(event);
+    return std::get<JobAccepted>(*effects<Answer>().at(0).value).job;
+  }
+  // The reasons that a job is given, one a line: "node|step|what".
+  [[nodiscard]] std::string why(const JobId& job) {
+    on(ExplainJob{1, job});
+    std::string text;
+    const auto answers = effects<Answer>();
+    for (const auto& one : std::get<Explanation>(*answers.at(0).value).reasons)
+      text += fmt::format("{}|{}|{}\n", one.node, one.step, one.what);
+    return text;
   }
   // Whether the request in the last effects was granted.
   [[nodiscard]] bool granted() const { return effects<Answer>().at(0).value.has_value(); }
@@ -188,6 +270,7 @@ struct Farm {
     result.seconds = seconds;
     const auto& spec = state.job(id.job)->spec;
     const auto frames = spec.task_frames(id.index);
+    if (frames.empty()) result.files.emplace_back().path = fmt::format("{}.out", id.index);
     for (std::size_t i = 0; i < frames.size() && spec.renderer != "noop"; ++i) {
       payloads::ResultFile file;
       file.frame = frames.at(i);
