@@ -3,10 +3,6 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-// Without NDEBUG its parser asserts what a typing mistake breaks ("[:"); right after, it refuses that as an
-// error.
-#define TOML_ASSERT(expression) static_cast<void>(0)
-#include <toml++/toml.h>
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <functional>
@@ -15,6 +11,7 @@
 #include "base/text.h"
 #include "base/version.h"
 #include "payloads/messages.h"
+#include "runtime/settings.h"
 
 namespace kiln::agent {
 
@@ -111,30 +108,6 @@ fs::path default_data() {
 
 namespace {
 
-// One settings key: takes the value or says what would be right.
-using Setter = std::function<Status(const toml::node&)>;
-
-// A setter for a text that `take` reads.
-Setter text(std::function<Status(const std::string&)> take) {
-  return [take = std::move(take)](const toml::node& node) -> Status {
-    const auto value = node.value_exact<std::string>();
-    if (!value) return fail(Code::invalid, "a text in quotes is expected");
-    return take(*value);
-  };
-}
-
-template <class Int>
-Setter number(Int& out, std::int64_t min, std::int64_t max) {
-  return [&out, min, max](const toml::node& node) -> Status {
-    const auto value = node.value_exact<std::int64_t>();
-    if (!value || *value < min || *value > max) {
-      return fail(Code::invalid, fmt::format("a whole number from {} to {} is expected", min, max));
-    }
-    out = static_cast<Int>(*value);
-    return {};
-  };
-}
-
 // ---- one text each, the same in the file and on the command line ---------------------------------
 
 Status set_controller(Config& config, const std::string& value) {
@@ -179,49 +152,26 @@ Status set_program(std::string& out, const std::string& value) {
   return {};
 }
 
-std::map<std::string, Setter> settings(Config& config) {
+runtime::Settings settings(Config& config) {
+  using runtime::number_setting;
+  using runtime::text_setting;
   return {
-      {"controller", text([&](const auto& value) { return set_controller(config, value); })},
-      {"name", text([&](const auto& value) { return set_name(config, value); })},
-      {"id", text([&](const auto& value) { return set_id(config, value); })},
-      {"data", text([&](const auto& value) { return set_path(config.data, value); })},
-      {"slots", number(config.slots, 0, static_cast<std::int64_t>(payloads::max_slots))},
-      {"blender", text([&](const auto& value) { return set_program(config.blender, value); })},
-      {"cache_gib", number(config.cache_gib, 1, max_cache_gib)},
-      {"sysfs", text([&](const auto& value) { return set_path(config.sysfs, value); })},
-      {"mqtt", text([&](const auto& value) { return set_mqtt(config, value); })},
+      {"controller", text_setting([&](const auto& value) { return set_controller(config, value); })},
+      {"name", text_setting([&](const auto& value) { return set_name(config, value); })},
+      {"id", text_setting([&](const auto& value) { return set_id(config, value); })},
+      {"data", text_setting([&](const auto& value) { return set_path(config.data, value); })},
+      {"slots", number_setting(config.slots, 0, static_cast<std::int64_t>(payloads::max_slots))},
+      {"blender", text_setting([&](const auto& value) { return set_program(config.blender, value); })},
+      {"cache_gib", number_setting(config.cache_gib, 1, max_cache_gib)},
+      {"sysfs", text_setting([&](const auto& value) { return set_path(config.sysfs, value); })},
+      {"mqtt", text_setting([&](const auto& value) { return set_mqtt(config, value); })},
   };
 }
 
 }  // namespace
 
 Status read_file(const fs::path& file, Config& config) {
-  const auto known = settings(config);
-  const auto wrong = [&](const toml::source_region& where, const std::string& message) {
-    return fail(Code::invalid, fmt::format("{}:{}: {}", file.string(), where.begin.line, message));
-  };
-  toml::table table;
-  try {
-    table = toml::parse_file(file.string());
-  } catch (const toml::parse_error& error) {
-    if (error.source().begin.line == 0) {  // it could not be read at all
-      return fail(Code::invalid, fmt::format("{}: {}", file.string(), error.description()));
-    }
-    return wrong(error.source(), std::string(error.description()));
-  }
-  for (const auto& [key, node] : table) {
-    const std::string name(key.str());
-    const auto setter = known.find(name);
-    if (setter == known.end()) {
-      std::string names;
-      for (const auto& [one, ignored] : known) names += (names.empty() ? "" : ", ") + one;
-      return wrong(key.source(), fmt::format("no setting is called '{}'; there are: {}", name, names));
-    }
-    if (auto done = setter->second(node); !done) {
-      return wrong(node.source(), fmt::format("{}: {}", name, done.error().message));
-    }
-  }
-  return {};
+  return runtime::read_settings(file, settings(config));
 }
 
 Result<Config> read_command_line(int argc, const char* const* argv) {
