@@ -2,17 +2,13 @@
 
 #include <fmt/core.h>
 
-// Without NDEBUG its parser asserts what a typing mistake breaks ("[:"); right after, it refuses that as an
-// error.
-#define TOML_ASSERT(expression) static_cast<void>(0)
-#include <toml++/toml.h>
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <functional>
 #include <map>
-#include <set>
 
 #include "base/version.h"
+#include "runtime/settings.h"
 
 namespace kiln::controller {
 
@@ -54,65 +50,47 @@ std::filesystem::path default_data() {
   return "/var/lib/kiln";
 }
 
-// One settings key: takes the value or says what would be right.
-using Setter = std::function<Status(const toml::node&)>;
+using runtime::Setter;
 
 Setter text(std::string& out) {
-  return [&out](const toml::node& node) -> Status {
-    const auto value = node.value_exact<std::string>();
-    if (!value) return fail(Code::invalid, "a text in quotes is expected");
-    out = *value;
+  return runtime::text_setting([&out](const std::string& value) -> Status {
+    out = value;
     return {};
-  };
+  });
 }
 
 Setter path(std::filesystem::path& out) {
-  return [&out](const toml::node& node) -> Status {
-    const auto value = node.value_exact<std::string>();
-    if (!value) return fail(Code::invalid, "a path in quotes is expected");
-    out = *value;
-    return {};
-  };
+  return runtime::text_setting(
+      [&out](const std::string& value) -> Status {
+        out = value;
+        return {};
+      },
+      "a path in quotes is expected");
 }
 
 Setter address(Endpoint& out) {
-  return [&out](const toml::node& node) -> Status {
-    const auto value = node.value_exact<std::string>();
-    if (!value) return fail(Code::invalid, R"(an address in quotes is expected, as in "127.0.0.1:8780")");
-    auto endpoint = parse_endpoint(*value);
-    if (!endpoint) return fail(std::move(endpoint.error()));
-    out = *endpoint;
-    return {};
-  };
+  return runtime::text_setting(
+      [&out](const std::string& value) -> Status {
+        auto endpoint = parse_endpoint(value);
+        if (!endpoint) return fail(std::move(endpoint.error()));
+        out = *endpoint;
+        return {};
+      },
+      R"(an address in quotes is expected, as in "127.0.0.1:8780")");
 }
 
 template <class Int>
 Setter number(Int& out, std::int64_t min, std::int64_t max) {
-  return [&out, min, max](const toml::node& node) -> Status {
-    const auto value = node.value_exact<std::int64_t>();
-    if (!value || *value < min || *value > max) {
-      return fail(Code::invalid, fmt::format("a whole number from {} to {} is expected", min, max));
-    }
-    out = static_cast<Int>(*value);
-    return {};
-  };
+  return runtime::number_setting(out, min, max);
 }
 
 Setter texts(std::vector<std::string>& out) {
-  return [&out](const toml::node& node) -> Status {
-    const auto* array = node.as_array();
-    std::vector<std::string> values;
-    if (array != nullptr) {
-      for (const auto& element : *array) {
-        if (const auto value = element.value_exact<std::string>()) values.push_back(*value);
-      }
-    }
-    if (array == nullptr || values.size() != array->size()) {
-      return fail(Code::invalid, R"(a list of texts is expected, as in ["farm.example"])");
-    }
-    out = std::move(values);
-    return {};
-  };
+  return runtime::texts_setting(
+      [&out](std::vector<std::string> values) -> Status {
+        out = std::move(values);
+        return {};
+      },
+      R"(a list of texts is expected, as in ["farm.example"])");
 }
 
 std::map<std::string, Setter> settings(Config& config) {
@@ -122,9 +100,9 @@ std::map<std::string, Setter> settings(Config& config) {
       {"http.names", texts(config.http_names)},
       {"mqtt.listen", address(config.mqtt)},
       {"mqtt.broker",
-       [&config](const toml::node& node) -> Status {
+       [&config](const runtime::SettingValue& value) -> Status {
          config.embedded_broker = false;
-         return address(config.mqtt)(node);
+         return address(config.mqtt)(value);
        }},
       {"mqtt.username", text(config.mqtt_username)},
       {"mqtt.password_file", path(config.mqtt_password_file)},
@@ -138,39 +116,7 @@ std::map<std::string, Setter> settings(Config& config) {
 }  // namespace
 
 Status read_file(const std::filesystem::path& file, Config& config) {
-  const auto known = settings(config);
-  const auto wrong = [&](const toml::source_region& where, const std::string& message) {
-    return fail(Code::invalid, fmt::format("{}:{}: {}", file.string(), where.begin.line, message));
-  };
-  toml::table table;
-  try {
-    table = toml::parse_file(file.string());
-  } catch (const toml::parse_error& error) {
-    return wrong(error.source(), std::string(error.description()));
-  }
-  const auto set = [&](const std::string& key, const toml::node& node) -> Status {
-    const auto setter = known.find(key);
-    if (setter == known.end()) {
-      std::string names;
-      for (const auto& [name, ignored] : known) names += (names.empty() ? "" : ", ") + name;
-      return wrong(node.source(), fmt::format("no setting is called '{}'; there are: {}", key, names));
-    }
-    if (auto done = setter->second(node); !done) {
-      return wrong(node.source(), fmt::format("{}: {}", key, done.error().message));
-    }
-    return {};
-  };
-  for (const auto& [key, node] : table) {
-    const std::string name(key.str());
-    if (const auto* section = node.as_table()) {
-      for (const auto& [inner, value] : *section) {
-        if (auto done = set(name + "." + std::string(inner.str()), value); !done) return done;
-      }
-    } else if (auto done = set(name, node); !done) {
-      return done;
-    }
-  }
-  return {};
+  return runtime::read_settings(file, settings(config));
 }
 
 Result<Config> read_command_line(int argc, char** argv) {

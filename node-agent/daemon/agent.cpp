@@ -22,6 +22,9 @@
 
 #include "base/version.h"
 #include "daemon/discovery.h"
+#include "daemon/programs.h"
+#include "daemon/rest.h"
+#include "daemon/slots.h"
 #include "daemon/survey.h"
 #include "planner/planner.h"
 #include "runtime/clock.h"
@@ -48,7 +51,12 @@ constexpr int survey_rounds = 30;                // a renderer that was installe
 constexpr std::int64_t ask_again_ms = 15'000;    // the broker away this long: it may have moved
 constexpr std::int64_t housekeeping_ms = 1'000;  // the watchdog waits sixty times as long
 constexpr auto goodbye = 2s;                     // for the broker to take our last words
-constexpr auto alarm_within = 500ms;             // for the broker to take why we step back
+// A box that was told to sleep is asleep within this, and one that was told to restart is gone; else it comes
+// back to the broker. The clock goes on while it sleeps: whoever slept longer comes back at once.
+constexpr std::int64_t asleep_within_ms = 20'000;
+constexpr std::int64_t gone_within_ms = 90'000;
+constexpr std::int64_t min_sleep_ms = 500;  // less is the two clocks' difference
+constexpr auto alarm_within = 500ms;        // for the broker to take why we step back
 constexpr std::uint64_t gib = 1ULL << 30;
 // A frame and its log fit into what is left. The second ends the pressure, so that it does not flicker.
 constexpr std::uint64_t disk_low_mib = 256;
@@ -65,7 +73,10 @@ struct FarmFound {
 struct TelemetryTaken {
   telemetry::Sample sample;
 };
-using Item = std::variant<planner::Fact, FromBroker, FarmFound, TelemetryTaken>;
+struct RestCommandEnded {
+  std::string trouble;
+};
+using Item = std::variant<planner::Fact, FromBroker, FarmFound, TelemetryTaken, RestCommandEnded>;
 
 // Frames and reports become safe on disk here, away from the owner's thread. Several at a time: what they
 // wait for is mostly the disk's sync, which many share at the price of one.
@@ -215,7 +226,8 @@ struct Agent::Parts {
             },
             config_.mqtt ? std::string() : state_.farm()),
         journal_(delivery_, config_.data, [this](planner::AttemptEnded ended) { post(std::move(ended)); }),
-        planner_(node_, slots_of(config_, hardware_), state_.epoch(), journalled(delivery_)),
+        slots_(slots_of(config_, hardware_.gpus)),
+        planner_(node_, slots_, state_.epoch(), journalled(delivery_), policy(config_)),
         runner_(session_config()) {
     cache_.set_url(config_.controller);
     delivery_.set_url(config_.controller);
@@ -225,17 +237,12 @@ struct Agent::Parts {
       away_since_ms_ = now_.mono_ms;
       discovery_.emplace(config_.controller, [this](const Farm& farm) { post(FarmFound{farm}); });
     }
-    watching_.emplace(telemetry_every,
-                      [this, rounds = 0, renderers = std::vector<payloads::RendererInfo>()]() mutable {
-                        watch(rounds++, renderers);
-                      });
+    watching_.emplace(telemetry_every, [this, survey = Survey(config_)]() mutable { watch(survey); });
   }
 
   void run(int signal_fd) {
     log::info("agent", "kiln-agent {} is {}: {} at a time, controller {}", version, node_.str(),
-              slots_of(config_, hardware_) == 1 ? "one task"
-                                                : fmt::format("{} tasks", slots_of(config_, hardware_)),
-              config_.controller);
+              slots_.count == 1 ? "one task" : fmt::format("{} tasks", slots_.count), config_.controller);
     ::sd_notify(0, "READY=1");
     std::array<pollfd, 2> waits{pollfd{inbox_.fd(), POLLIN, 0}, pollfd{signal_fd, POLLIN, 0}};
     while (!leaving_) {
@@ -264,11 +271,20 @@ struct Agent::Parts {
     return sampler;
   }
 
+  static planner::Policy policy(const Config& config) {
+    planner::Policy policy;
+    policy.may_reboot = !config.reboot.empty();
+    policy.may_sleep = !config.sleep.empty();
+    return policy;
+  }
+
   session::Config session_config() {
     session::Config session;
     session.scratch = config_.data / "scratch";
     session.blender = config_.blender;
-    session.slots = slots_of(config_, hardware_);
+    session.slots = slots_.count;
+    for (std::uint32_t slot = 0; slot < slots_.count; ++slot)
+      session.slot_environment.push_back(slot_environment(hardware_.gpus, slots_.with_gpu, slot));
     session.fetch = [this](const std::string& manifest,
                            const std::function<bool()>& cancelled) -> Result<session::JobTree> {
       auto tree = cache_.fetch(manifest, cancelled);
@@ -304,16 +320,24 @@ struct Agent::Parts {
     if (inbox_.size() < inbox_bound - inbox_reserve) (void)inbox_.push(std::move(item));
   }
 
-  void watch(int round, std::vector<payloads::RendererInfo>& renderers) {
-    if (round % survey_rounds == 0) {
-      // Later on it is only worth a try when the program has come.
-      if (renderers.empty() && (round == 0 || is_installed(config_.blender))) {
-        renderers = session::Runner::detect(config_.blender);
-        if (renderers.empty() && round == 0) log::warn("agent", "{}", no_renderer(config_.blender));
-        for (const auto& one : renderers) log::info("agent", "found {} {}", one.name, one.version);
-      }
-      post_if_room(planner::InfoChanged{describe(config_, sampler_.hardware(), renderers)});
+  // What the watching thread knows.
+  struct Survey {
+    explicit Survey(const Config& config) : programs(config) {}
+    int round = 0;
+    Programs programs;
+    std::string mac;
+  };
+
+  void watch(Survey& survey) {
+    if (survey.round % survey_rounds == 0) {
+      const auto& renderers = survey.programs.look();
+      if (!survey.programs.has_blender() && survey.round == 0)
+        log::warn("agent", "{}", no_renderer(config_.blender));
+      // A network that comes late, or another card: asked again as long as there is none.
+      if (survey.mac.empty()) survey.mac = mac_towards(host_of(config_.controller), config_.sysfs);
+      post_if_room(planner::InfoChanged{describe(config_, sampler_.hardware(), renderers, survey.mac)});
     }
+    ++survey.round;
     auto sample = sampler_.sample(runtime::now().unix_ms / 1000);
     const bool is_low = sample.host.disk_total_mib > 0 && sample.host.disk_free_mib < disk_low_mib;
     if (is_low)
@@ -356,6 +380,7 @@ struct Agent::Parts {
       tell_controller(seen->status);
     }
     step(item.fact);
+    if (connected_ && !rest_trouble_.empty()) step(planner::RestFailed{std::exchange(rest_trouble_, {})});
   }
 
   void on(const FarmFound& item) {
@@ -388,6 +413,12 @@ struct Agent::Parts {
     if (now_.mono_ms < host_due_ms_) return;
     host_due_ms_ = now_.mono_ms + host_every_ms;
     uplink_->publish(sample.host);
+  }
+
+  void on(const RestCommandEnded& item) {
+    if (!rest_ || item.trouble.empty()) return;  // it sleeps or goes down by and by
+    end_rest(item.trouble);
+    return_at_ms_ = now_.mono_ms;
   }
 
   void look_at_disk(std::uint64_t free_mib) {
@@ -495,8 +526,36 @@ struct Agent::Parts {
     log::info("agent", "{} is cancelled: attempt {}", effect.task.str(), effect.attempt);
     runner_.cancel(effect.task, effect.attempt);
   }
+  void carry_out(const planner::Reboot&) { rest("restart", config_.reboot, gone_within_ms); }
+  void carry_out(const planner::Sleep&) { rest("sleep", config_.sleep, asleep_within_ms); }
   void carry_out(const planner::Remark& effect) { tell(effect.event); }
   void carry_out(const planner::Exit&) { leaving_ = true; }
+
+  // Away from the broker in good order, and back unless the box goes down.
+  void rest(const char* what, const std::vector<std::string>& command, std::int64_t within_ms) {
+    log::info("agent", "this box is told to {}: {}", what, fmt::join(command, " "));
+    if (uplink_ && !uplink_->flush(goodbye)) log::warn("agent", "the broker did not take our leave");
+    disconnect();
+    rest_ = Rest{what, slept_ms(), within_ms};
+    return_at_ms_ = now_.mono_ms + within_ms;
+    rest_command_.emplace(command,
+                          [this](std::string trouble) { post(RestCommandEnded{std::move(trouble)}); });
+  }
+  void end_rest(const std::string& trouble) {
+    if (!rest_) return;
+    if (!trouble.empty()) {
+      rest_trouble_ = fmt::format("this box was told to {}, which came to nothing: {}", rest_->what, trouble);
+      log::warn("agent", "{}", rest_trouble_);
+    }
+    rest_.reset();
+  }
+  void come_back() {
+    if (rest_) {
+      const bool has_slept = slept_ms() - rest_->slept_ms >= min_sleep_ms;
+      end_rest(has_slept ? std::string() : fmt::format("it is still up {} s later", rest_->within_ms / 1000));
+    }
+    connect(*broker_);
+  }
 
   static void tell(const payloads::NodeEvent& event) {
     const bool is_fine = event.kind == "started" || event.kind == "broker-back" || event.kind == "disk-back";
@@ -516,7 +575,7 @@ struct Agent::Parts {
     if (look_at_warm_) step(planner::WarmChanged{runner_.warm()});
     look_at_warm_ = false;
     if (const auto due = planner_.next_due(); due && now_.mono_ms >= *due) step(planner::Tick{});
-    if (return_at_ms_ && now_.mono_ms >= *return_at_ms_) connect(*broker_);
+    if (return_at_ms_ && now_.mono_ms >= *return_at_ms_) come_back();
     if (away_since_ms_ && now_.mono_ms >= *away_since_ms_ + ask_again_ms) {
       away_since_ms_ = now_.mono_ms;
       if (discovery_) discovery_->again();
@@ -550,6 +609,7 @@ struct Agent::Parts {
   transfer::Cache cache_;
   transfer::Delivery delivery_;
   Journal journal_;
+  const planner::Slots slots_;
   planner::State planner_;
   session::Runner runner_;
 
@@ -561,6 +621,14 @@ struct Agent::Parts {
   std::optional<std::int64_t>
       away_since_ms_;  // without a broker since, or since the controller was asked again
   std::optional<std::int64_t> return_at_ms_;  // stepped back from the broker until then
+  // Told to restart or to sleep.
+  struct Rest {
+    const char* what = "";
+    std::int64_t slept_ms = 0;  // by then
+    std::int64_t within_ms = 0;
+  };
+  std::optional<Rest> rest_;
+  std::string rest_trouble_;  // for when somebody hears it
   std::optional<bool> controller_online_;
   std::string sensor_trouble_;
   bool look_at_warm_ = false;
@@ -572,6 +640,7 @@ struct Agent::Parts {
 
   std::optional<Discovery> discovery_;
   std::optional<Every> watching_;
+  std::optional<RestCommand> rest_command_;
 };
 
 Agent::Agent(Config config, NodeId node, StateFile state)

@@ -5,15 +5,17 @@
 #include <chrono>
 #include <cstdio>
 #include <string>
+#include <utility>
 
 #include "base/version.h"
 #include "daemon/discovery.h"
 #include "daemon/identity.h"
+#include "daemon/programs.h"
+#include "daemon/slots.h"
 #include "daemon/survey.h"
 #include "runtime/clock.h"
 #include "runtime/event_fd.h"
 #include "runtime/mqtt_client.h"
-#include "session/runner.h"
 #include "telemetry/sampler.h"
 
 namespace kiln::agent {
@@ -63,11 +65,10 @@ void show_hardware(const Config& config) {
         fmt::format("{} ({}), {}, {}", gpu.name, gpu.vendor, size(gpu.memory_mib), degrees(temp_c)));
   }
   if (!sample.trouble.empty()) row("sensors", sample.trouble);
-  const auto slots = slots_of(config, hardware);
-  row("slots", fmt::format("{}{}", slots,
-                           config.slots > 0        ? ""
-                           : hardware.gpus.empty() ? " (for the CPU)"
-                                                   : " (one per GPU)"));
+  const auto slots = slots_of(config, hardware.gpus);
+  row("slots", fmt::format("{}: {} with a GPU each, {} without", slots.count, slots.with_gpu,
+                           slots.count - slots.with_gpu));
+  for (std::uint32_t i = 0; i < slots.with_gpu; ++i) row(fmt::format("slot {}", i), hardware.gpus[i].name);
 }
 
 bool show_broker(const Endpoint& broker) {
@@ -107,10 +108,19 @@ bool check_box(const Config& config) {
   }
   show_hardware(config);
 
-  const auto renderers = session::Runner::detect(config.blender);
-  if (renderers.empty()) row("renderer", no_renderer(config.blender));
-  for (const auto& one : renderers) row("renderer", fmt::format("{} {}", one.name, one.version));
-  is_fine = is_fine && !renderers.empty();
+  if (!config.tags.empty()) row("tags", fmt::format("{}", fmt::join(config.tags, ", ")));
+  const auto mac = mac_towards(host_of(config.controller), config.sysfs);
+  row("wakes by", mac.empty() ? "no network address towards the controller" : mac);
+  for (const auto& [what, command] :
+       {std::pair("reboot", &config.reboot), std::pair("sleep", &config.sleep)}) {
+    row(what, command->empty() ? "not allowed from the controller ([power] in agent.toml)"
+                               : fmt::format("{}", fmt::join(*command, " ")));
+  }
+
+  Programs programs(config);
+  for (const auto& one : programs.look()) row("program", fmt::format("{} {}", one.name, one.version));
+  if (!programs.has_blender()) row("program", no_renderer(config.blender));
+  is_fine = is_fine && programs.has_blender();
 
   std::optional<Endpoint> broker = config.mqtt;
   const auto farm = ask_farm(config.controller);

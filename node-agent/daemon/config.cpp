@@ -3,18 +3,16 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-// Without NDEBUG its parser asserts what a typing mistake breaks ("[:"); right after, it refuses that as an
-// error.
-#define TOML_ASSERT(expression) static_cast<void>(0)
-#include <toml++/toml.h>
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <functional>
 #include <map>
 
+#include "base/ids.h"
 #include "base/text.h"
 #include "base/version.h"
 #include "payloads/messages.h"
+#include "runtime/settings.h"
 
 namespace kiln::agent {
 
@@ -111,30 +109,6 @@ fs::path default_data() {
 
 namespace {
 
-// One settings key: takes the value or says what would be right.
-using Setter = std::function<Status(const toml::node&)>;
-
-// A setter for a text that `take` reads.
-Setter text(std::function<Status(const std::string&)> take) {
-  return [take = std::move(take)](const toml::node& node) -> Status {
-    const auto value = node.value_exact<std::string>();
-    if (!value) return fail(Code::invalid, "a text in quotes is expected");
-    return take(*value);
-  };
-}
-
-template <class Int>
-Setter number(Int& out, std::int64_t min, std::int64_t max) {
-  return [&out, min, max](const toml::node& node) -> Status {
-    const auto value = node.value_exact<std::int64_t>();
-    if (!value || *value < min || *value > max) {
-      return fail(Code::invalid, fmt::format("a whole number from {} to {} is expected", min, max));
-    }
-    out = static_cast<Int>(*value);
-    return {};
-  };
-}
-
 // ---- one text each, the same in the file and on the command line ---------------------------------
 
 Status set_controller(Config& config, const std::string& value) {
@@ -179,49 +153,106 @@ Status set_program(std::string& out, const std::string& value) {
   return {};
 }
 
-std::map<std::string, Setter> settings(Config& config) {
+// "auto", or a number up to max.
+Error no_slots(std::uint32_t max) {
+  return {Code::invalid, fmt::format("\"auto\" or a whole number from 0 to {} is expected", max)};
+}
+Status set_slots(std::optional<std::uint32_t>& out, const std::string& value, std::uint32_t max) {
+  out.reset();
+  if (value == "auto") return {};
+  constexpr std::size_t max_digits = 4;  // more is too much
+  if (value.empty() || value.size() > max_digits ||
+      value.find_first_not_of("0123456789") != std::string::npos || std::stoul(value) > max) {
+    return fail(no_slots(max));
+  }
+  out = static_cast<std::uint32_t>(std::stoul(value));
+  return {};
+}
+runtime::Setter slots_setting(std::optional<std::uint32_t>& out, std::uint32_t max) {
+  return [&out, max](const runtime::SettingValue& value) -> Status {
+    const auto* number = std::get_if<std::int64_t>(&value);
+    const auto* word = std::get_if<std::string>(&value);
+    if (word != nullptr && *word == "auto") {
+      out.reset();
+    } else if (number != nullptr && *number >= 0 && *number <= max) {
+      out = static_cast<std::uint32_t>(*number);
+    } else {
+      return fail(no_slots(max));
+    }
+    return {};
+  };
+}
+Status set_tags(Config& config, std::vector<std::string> values) {
+  if (values.size() > payloads::max_tags)
+    return fail(Code::invalid, fmt::format("at most {} tags are expected", payloads::max_tags));
+  for (const auto& tag : values) {
+    if (!is_id(tag))
+      return fail(Code::invalid, fmt::format("'{}' is no tag: 1 to 32 of a-z, 0-9 and - are expected", tag));
+  }
+  config.tags = std::move(values);
+  return {};
+}
+Status set_programs(Config& config, std::vector<std::string> values) {
+  constexpr std::size_t most = payloads::max_renderers - 1;  // beside Blender
+  constexpr std::size_t max_bytes = 200;
+  if (values.size() > most) return fail(Code::invalid, fmt::format("at most {} programs are expected", most));
+  for (const auto& program : values) {
+    const auto name = program.substr(program.rfind('/') + 1);
+    if (name.empty() || program.size() > max_bytes || !is_one_line(program) ||
+        (program.find('/') != std::string::npos && !program.starts_with('/'))) {
+      return fail(Code::invalid,
+                  fmt::format("'{}' is no program: a name or a path is expected, as in \"povray\" or "
+                              "\"/opt/tools/oiiotool\"",
+                              clip(to_utf8(program), max_bytes)));
+    }
+  }
+  config.programs = std::move(values);
+  return {};
+}
+// No shell: words between blanks.
+Status set_command(std::vector<std::string>& out, const std::string& value) {
+  if (!is_one_line(value))
+    return fail(Code::invalid, "a program and its arguments are expected, as in \"systemctl suspend\"");
+  out.clear();
+  std::string word;
+  for (const char c : value + ' ') {
+    if (c != ' ') {
+      word += c;
+    } else if (!word.empty()) {
+      out.push_back(std::exchange(word, {}));
+    }
+  }
+  return {};
+}
+
+runtime::Settings settings(Config& config) {
+  using runtime::number_setting;
+  using runtime::text_setting;
+  using runtime::texts_setting;
   return {
-      {"controller", text([&](const auto& value) { return set_controller(config, value); })},
-      {"name", text([&](const auto& value) { return set_name(config, value); })},
-      {"id", text([&](const auto& value) { return set_id(config, value); })},
-      {"data", text([&](const auto& value) { return set_path(config.data, value); })},
-      {"slots", number(config.slots, 0, static_cast<std::int64_t>(payloads::max_slots))},
-      {"blender", text([&](const auto& value) { return set_program(config.blender, value); })},
-      {"cache_gib", number(config.cache_gib, 1, max_cache_gib)},
-      {"sysfs", text([&](const auto& value) { return set_path(config.sysfs, value); })},
-      {"mqtt", text([&](const auto& value) { return set_mqtt(config, value); })},
+      {"controller", text_setting([&](const auto& value) { return set_controller(config, value); })},
+      {"name", text_setting([&](const auto& value) { return set_name(config, value); })},
+      {"id", text_setting([&](const auto& value) { return set_id(config, value); })},
+      {"data", text_setting([&](const auto& value) { return set_path(config.data, value); })},
+      {"slots", slots_setting(config.slots, payloads::max_slots)},
+      {"gpu_slots", slots_setting(config.gpu_slots, payloads::max_gpus)},
+      {"tags", texts_setting([&](auto values) { return set_tags(config, std::move(values)); },
+                             R"(a list of texts is expected, as in ["basement", "rtx"])")},
+      {"programs.extra", texts_setting([&](auto values) { return set_programs(config, std::move(values)); },
+                                       R"(a list of texts is expected, as in ["ffmpeg", "povray"])")},
+      {"power.reboot", text_setting([&](const auto& value) { return set_command(config.reboot, value); })},
+      {"power.sleep", text_setting([&](const auto& value) { return set_command(config.sleep, value); })},
+      {"blender", text_setting([&](const auto& value) { return set_program(config.blender, value); })},
+      {"cache_gib", number_setting(config.cache_gib, 1, max_cache_gib)},
+      {"sysfs", text_setting([&](const auto& value) { return set_path(config.sysfs, value); })},
+      {"mqtt", text_setting([&](const auto& value) { return set_mqtt(config, value); })},
   };
 }
 
 }  // namespace
 
 Status read_file(const fs::path& file, Config& config) {
-  const auto known = settings(config);
-  const auto wrong = [&](const toml::source_region& where, const std::string& message) {
-    return fail(Code::invalid, fmt::format("{}:{}: {}", file.string(), where.begin.line, message));
-  };
-  toml::table table;
-  try {
-    table = toml::parse_file(file.string());
-  } catch (const toml::parse_error& error) {
-    if (error.source().begin.line == 0) {  // it could not be read at all
-      return fail(Code::invalid, fmt::format("{}: {}", file.string(), error.description()));
-    }
-    return wrong(error.source(), std::string(error.description()));
-  }
-  for (const auto& [key, node] : table) {
-    const std::string name(key.str());
-    const auto setter = known.find(name);
-    if (setter == known.end()) {
-      std::string names;
-      for (const auto& [one, ignored] : known) names += (names.empty() ? "" : ", ") + one;
-      return wrong(key.source(), fmt::format("no setting is called '{}'; there are: {}", name, names));
-    }
-    if (auto done = setter->second(node); !done) {
-      return wrong(node.source(), fmt::format("{}: {}", name, done.error().message));
-    }
-  }
-  return {};
+  return runtime::read_settings(file, settings(config));
 }
 
 Result<Config> read_command_line(int argc, const char* const* argv) {
@@ -230,7 +261,6 @@ Result<Config> read_command_line(int argc, const char* const* argv) {
   std::map<std::string, std::string> given;  // flag -> value
   Config config;
   config.data = default_data();
-  std::uint32_t slots = 0;
   std::uint64_t cache_gib = 0;
 
   app.add_option("--config", file,
@@ -245,9 +275,8 @@ Result<Config> read_command_line(int argc, const char* const* argv) {
   option("--data", "Folder of everything this box keeps [" + config.data.string() + "]");
   option("--blender", "Blender's program [blender]");
   option("--sysfs", "Where sensors are read [/sys]");
-  const auto* slots_option =
-      app.add_option("--slots", slots, "Tasks at a time; 0: one per GPU, or one for the CPU [0]")
-          ->check(CLI::Range(0, static_cast<int>(payloads::max_slots)));
+  option("--slots", "Tasks at a time without a GPU [auto: none, or one where there would be no slot at all]");
+  option("--gpu-slots", "Tasks at a time with a GPU each [auto: one for each GPU]");
   const auto* cache_option =
       app.add_option("--cache-size", cache_gib, "Bound of the job files kept, in GiB [50]")
           ->check(CLI::Range(std::int64_t{1}, max_cache_gib));
@@ -281,11 +310,14 @@ Result<Config> read_command_line(int argc, const char* const* argv) {
         apply("--name", [&](const auto& value) { return set_name(config, value); }),
         apply("--id", [&](const auto& value) { return set_id(config, value); }),
         apply("--data", [&](const auto& value) { return set_path(config.data, absolute(value)); }),
+        apply("--slots",
+              [&](const auto& value) { return set_slots(config.slots, value, payloads::max_slots); }),
+        apply("--gpu-slots",
+              [&](const auto& value) { return set_slots(config.gpu_slots, value, payloads::max_gpus); }),
         apply("--blender", [&](const auto& value) { return set_program(config.blender, value); }),
         apply("--sysfs", [&](const auto& value) { return set_path(config.sysfs, absolute(value)); })}) {
     if (!done) return fail(std::move(done.error()));
   }
-  if (slots_option->count() > 0) config.slots = slots;
   if (cache_option->count() > 0) config.cache_gib = cache_gib;
   return config;
 }

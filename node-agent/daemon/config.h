@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/ids.h"
 #include "base/result.h"
@@ -30,12 +31,20 @@ std::string host_of(const std::string& url);
 
 struct Config {
   std::string controller = "http://127.0.0.1:8780";
-  std::string name;                 // for people; "" = the host's
-  std::optional<NodeId> id;         // absent: made once, kept in <data>/node-id
-  std::filesystem::path data;       // identity, job files, journal, scratch
-  std::uint32_t slots = 0;          // tasks at a time; 0 = one per GPU, or one for the CPU
-  std::string blender = "blender";  // program, looked up in PATH
-  std::uint64_t cache_gib = 50;     // bound of the job files kept
+  std::string name;            // for people; "" = the host's
+  std::optional<NodeId> id;    // absent: made once, kept in <data>/node-id
+  std::filesystem::path data;  // identity, job files, journal, scratch
+  // Tasks at a time: with a GPU each (absent: one for each GPU), and beside those (absent: none, or one where
+  // there would be no slot at all).
+  std::optional<std::uint32_t> gpu_slots;
+  std::optional<std::uint32_t> slots;
+  std::vector<std::string> tags;                             // for people and jobs: "basement", "rtx"
+  std::string blender = "blender";                           // program, looked up in PATH
+  std::vector<std::string> programs = {"ffmpeg", "povray"};  // looked for beside it; names or paths
+  std::uint64_t cache_gib = 50;                              // bound of the job files kept
+  // Programs with their arguments; empty: the controller may not ask for it.
+  std::vector<std::string> reboot;
+  std::vector<std::string> sleep;
   std::filesystem::path sysfs = "/sys";
   std::optional<Endpoint> mqtt;  // absent: the controller says
   bool check = false;            // --check: look, print, exit

@@ -1,7 +1,7 @@
 // What this box is, as it introduces itself.
 #pragma once
 
-#include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -11,14 +11,16 @@
 
 namespace kiln::agent {
 
-// The configured number, or one per GPU, or one for the CPU.
-std::uint32_t slots_of(const Config& config, const telemetry::Hardware& hardware);
-
+// mac: of mac_towards. At most 4 KiB on the wire (protocol.md): what is too long for that is left out, and
+// said in the log.
 payloads::NodeInfo describe(const Config& config, const telemetry::Hardware& hardware,
-                            std::vector<payloads::RendererInfo> renderers);
+                            std::vector<payloads::RendererInfo> renderers, std::string mac);
 
-// Whether there is such a program: a path, or a name in PATH.
-bool is_installed(const std::string& program);
+// The hardware address of an interface, "aa:bb:cc:dd:ee:ff"; "" where it has none, as loopback and tunnels.
+std::string mac_of(const std::filesystem::path& sysfs, const std::string& interface);
+// That of the interface by which the host is reached: what a magic packet must name to wake this box. Sends
+// nothing but what it takes to look the name up. "" when there is no route yet.
+std::string mac_towards(const std::string& host, const std::filesystem::path& sysfs);
 
 // What a person reads when this box has no renderer: what to do.
 std::string no_renderer(const std::string& blender);

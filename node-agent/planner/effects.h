@@ -59,6 +59,10 @@ struct CancelAttempt {
 
 // ---- to the shell -------------------------------------------------------------------------------
 
+// Leave the broker in good order, carry out what the settings say, and come back to the broker if the box is
+// still there, or is there again.
+struct Reboot {};
+struct Sleep {};
 // The same as an event, for the log alone: made when no broker is there to hear it.
 struct Remark {
   payloads::NodeEvent event;
@@ -68,6 +72,6 @@ struct Exit {};
 
 using Effect =
     std::variant<StoreEpoch, PublishStatus, PublishInfo, PublishTasks, PublishProgress, PublishEvent,
-                 PublishAck, Reconnect, StartTask, Prefetch, CancelAttempt, Remark, Exit>;
+                 PublishAck, Reconnect, StartTask, Prefetch, CancelAttempt, Reboot, Sleep, Remark, Exit>;
 
 }  // namespace kiln::planner

@@ -86,6 +86,11 @@ struct DiskPressure {
   std::string message;  // for people
 };
 
+// A restart or a sleep came to nothing. Told once the box is at the broker again.
+struct RestFailed {
+  std::string message;  // for people
+};
+
 // ---- from the shell -----------------------------------------------------------------------------
 
 // Someone wants the program to end: the first time work in progress may finish (Policy::stop_wait_ms), the
@@ -96,6 +101,6 @@ struct Tick {};
 
 using Fact = std::variant<CommandReceived, BrokerConnected, BrokerLost, StatusSeen, ControllerSeen,
                           FarmChanged, InfoChanged, ProgressMade, AttemptEnded, Delivered, WarmChanged,
-                          DiskPressure, StopAsked, Tick>;
+                          DiskPressure, RestFailed, StopAsked, Tick>;
 
 }  // namespace kiln::planner

@@ -11,6 +11,8 @@ namespace {
 
 // A sid above this is nobody's: it leaves no room to be raised in what JSON carries exactly (2^53).
 constexpr std::uint64_t max_sid = 1ULL << 52;
+// More memory than any box has: sums of it stay sums.
+constexpr std::uint64_t max_memory_mib = 1ULL << 50;
 
 constexpr const Arrow* find_arrow(Stage from, On on) {
   for (const auto& arrow : attempt_arrows) {
@@ -33,6 +35,9 @@ std::string name(const TaskId& task, std::uint32_t attempt) {
 class Step {
  public:
   Step(State& state, Instant now) : s_(state), now_(now) {}
+
+  // Exited: nothing follows.
+  [[nodiscard]] bool is_over() const { return s_.exited_; }
 
   std::vector<Effect> finish() {
     fill_slots();
@@ -68,6 +73,7 @@ class Step {
 
   void operator()(const BrokerConnected& fact) {
     s_.connected_ = true;
+    s_.resting_ = false;
     s_.connected_at_ms_ = now_.mono_ms;
     s_.sid_ = fact.sid;
     s_.seq_ = 0;
@@ -133,6 +139,7 @@ class Step {
     auto info = fact.info;
     info.sid = s_.sid_;
     info.slots = static_cast<std::uint32_t>(s_.slots_.size());
+    info.gpu_slots = static_cast<std::uint32_t>(s_.gpu_slots_);
     if (s_.info_ == info) return;
     s_.info_ = std::move(info);
     if (s_.connected_) publish_info();
@@ -207,6 +214,8 @@ class Step {
     changed_ = true;
   }
 
+  void operator()(const RestFailed& fact) { event("rest-failed", fact.message); }
+
   // ---- from the shell ---------------------------------------------------------------------------
 
   void operator()(const StopAsked&) {
@@ -257,6 +266,7 @@ class Step {
     }
 
     if (s_.stopping_) return ack(cid, Code::unavailable, "this box is stopping; give the task to another");
+    if (s_.resting_) return ack(cid, Code::unavailable, "this box restarts or goes to sleep");
     if (s_.drained_) {
       return ack(cid, Code::unavailable, "this box is draining; resume it, or give the task to another");
     }
@@ -268,7 +278,9 @@ class Step {
           fmt::format("this box holds {} attempts, as many as it may; send it again when some are delivered",
                       s_.held_.size()));
     }
-    if (const auto missing = missing_renderer(run)) return ack(cid, missing->code, missing->message);
+    for (const auto& why : {missing_renderer(run), missing_slot(run), missing_memory(run)}) {
+      if (why) return ack(cid, why->code, why->message);
+    }
 
     for (std::size_t i = s_.held_.size(); i-- > 0;) {  // backwards: advancing may erase
       if (s_.held_[i].id.task == run.task) advance(s_.held_[i], On::newer);
@@ -325,16 +337,51 @@ class Step {
   }
 
   void on_command(const std::string& cid, const payloads::Reboot&) {
-    ack(cid, Code::unsupported, "this box does not restart itself yet");
+    if (!may_rest(cid, s_.policy_.may_reboot, "restart", "reboot")) return;
+    rest(cid);
+    out_.push_back(Reboot{});
   }
   void on_command(const std::string& cid, const payloads::Sleep&) {
-    ack(cid, Code::unsupported, "this box does not sleep yet");
+    if (!may_rest(cid, s_.policy_.may_sleep, "sleep", "sleep")) return;
+    rest(cid);
+    out_.push_back(Sleep{});
   }
 
   void on_command(const std::string& cid, const payloads::UnknownCommand& unknown) {
     ack(cid, Code::unsupported,
-        fmt::format("op '{}' is not known to this agent; it knows run, cancel, drain, resume and rebirth",
+        fmt::format("op '{}' is not known to this agent; it knows run, cancel, drain, resume, rebirth, "
+                    "reboot and sleep",
                     unknown.op));
+  }
+
+  // Answers where it may not.
+  bool may_rest(const std::string& cid, bool is_allowed, std::string_view verb, std::string_view setting) {
+    if (answered_before(cid)) return false;  // a late copy must not put it to sleep once more
+    if (!is_allowed) {
+      ack(cid, Code::unsupported,
+          fmt::format(
+              "this box may not {} by itself: its /etc/kiln/agent.toml allows it with `{} = \"systemctl "
+              "…\"` under [power]",
+              verb, setting));
+      return false;
+    }
+    if (s_.stopping_ || s_.resting_) {
+      ack(cid, Code::conflict, "this box is stopping or resting already");
+      return false;
+    }
+    if (s_.held_.empty()) return true;
+    ack(cid, Code::conflict,
+        fmt::format(
+            "this box has work: {} running, {} queued, {} to be delivered; drain it and wait for that",
+            s_.running(), s_.queued(), s_.delivering()));
+    return false;
+  }
+  // The last that is heard of this box until it is back.
+  void rest(const std::string& cid) {
+    answer_once(cid);
+    s_.resting_ = true;
+    if (s_.connected_) publish_status();
+    disconnected();
   }
 
   void superseded(const std::string& cid, const payloads::RunTask& run, std::uint32_t newer) {
@@ -343,7 +390,8 @@ class Step {
   }
 
   [[nodiscard]] std::optional<Error> missing_renderer(const payloads::RunTask& run) const {
-    if (run.renderer == "noop") return std::nullopt;
+    // The plumbing's own, and what the agent itself runs: a template's step says what else it needs.
+    if (run.renderer == "noop" || run.renderer == "openjd") return std::nullopt;
     if (!s_.info_) return Error{Code::unavailable, "this box is still finding out what it can render"};
     const auto& have = s_.info_->renderers;
     if (std::any_of(have.begin(), have.end(), [&](const auto& one) { return one.name == run.renderer; })) {
@@ -354,7 +402,32 @@ class Step {
         fmt::format("this box has no renderer '{}'; install it and restart the agent", run.renderer)};
   }
 
-  // A drain or resume that comes a second time after its opposite must not undo it.
+  [[nodiscard]] std::optional<Error> missing_slot(const payloads::RunTask& run) const {
+    if (run.slot == payloads::SlotKind::gpu && s_.gpu_slots_ == 0) {
+      return Error{Code::unsupported, "this box has no slot with a GPU (gpu_slots in its settings)"};
+    }
+    if (run.slot == payloads::SlotKind::cpu && s_.gpu_slots_ == s_.slots_.size()) {
+      return Error{Code::unsupported, "this box has no slot without a GPU (slots in its settings)"};
+    }
+    return std::nullopt;
+  }
+
+  [[nodiscard]] std::optional<Error> missing_memory(const payloads::RunTask& run) const {
+    if (run.memory_mib == 0) return std::nullopt;
+    if (!s_.info_) return Error{Code::unavailable, "this box is still finding out how much memory it has"};
+    if (fits(run.memory_mib, 0)) return std::nullopt;
+    return Error{Code::unsupported, fmt::format("the task asks for {} MiB of memory, and this box has {} MiB",
+                                                run.memory_mib, s_.info_->memory_mib)};
+  }
+
+  // Whether so much may be kept free beside what runs. A box that does not know its memory takes anything.
+  [[nodiscard]] bool fits(std::uint64_t memory_mib, std::uint64_t running_mib) const {
+    const auto all_mib = s_.info_ ? s_.info_->memory_mib : 0;
+    if (memory_mib == 0 || all_mib == 0) return true;
+    return memory_mib <= all_mib && running_mib <= all_mib - memory_mib;
+  }
+
+  // A drain, a resume or a rest that comes a second time after its opposite must not undo it.
   bool answered_before(const std::string& cid) {
     for (const auto& [known, answer] : s_.acks_) {
       if (known != cid) continue;
@@ -433,28 +506,56 @@ class Step {
     }
   }
 
-  // Queued attempts start in the order in which the controller sent them: it knows the priorities. Only the
-  // choice among several free slots is ours, and falls on the one where the scene is open.
+  // Queued attempts start in the order in which the controller sent them: it knows the priorities. One that
+  // waits lets nobody pass who wants what it waits for: its kinds of slot, and memory, where it is that. Only
+  // the choice among several free slots is ours.
   void fill_slots() {
-    if (!changed_ || s_.exited_) return;
+    if (!changed_ || s_.exited_ || s_.resting_) return;
+    bool are_cpus_open = true;
+    bool are_gpus_open = true;
+    bool is_memory_open = true;
+    std::uint64_t running_mib = 0;
+    for (const auto& held : s_.held_) {
+      if (on_slot(held.stage)) running_mib += std::min(held.run.memory_mib, max_memory_mib);
+    }
     for (auto& held : s_.held_) {
       if (held.stage != Stage::queued) continue;
-      const auto slot = free_slot(held.run.manifest);
-      if (!slot) break;
-      s_.slots_[*slot] = held.id;
-      held.shown.slot = static_cast<int>(*slot);
-      advance(held, On::slot_free);
+      const auto& run = held.run;
+      const bool wants_cpu = run.slot != payloads::SlotKind::gpu;
+      const bool wants_gpu = run.slot != payloads::SlotKind::cpu;
+      const auto slot = free_slot(run.manifest, wants_cpu && are_cpus_open, wants_gpu && are_gpus_open);
+      // Alone it always fits: the box may have been told less memory than when it took the task.
+      const bool has_memory =
+          run.memory_mib == 0 || (is_memory_open && (running_mib == 0 || fits(run.memory_mib, running_mib)));
+      if (slot && has_memory) {
+        running_mib += std::min(run.memory_mib, max_memory_mib);
+        s_.slots_[*slot] = held.id;
+        held.shown.slot = static_cast<int>(*slot);
+        advance(held, On::slot_free);
+        continue;
+      }
+      if (wants_cpu) are_cpus_open = false;
+      if (wants_gpu) are_gpus_open = false;
+      // Where only a slot is missing others may use the memory meanwhile: it is asked for again then.
+      if (slot) is_memory_open = false;
+      if (!are_cpus_open && !are_gpus_open) break;
     }
     prefetch();
   }
 
-  [[nodiscard]] std::optional<std::size_t> free_slot(const std::string& manifest) const {
+  // Warm with this scene; else one without a GPU, which others may be waiting for; else one with nothing open
+  // (nothing is thrown away); the lowest of each.
+  [[nodiscard]] std::optional<std::size_t> free_slot(const std::string& manifest, bool with_cpu,
+                                                     bool with_gpu) const {
     std::optional<std::size_t> best;
     int best_rank = 0;
     for (std::size_t i = 0; i < s_.slots_.size(); ++i) {
+      const bool has_gpu = i < s_.gpu_slots_;
       if (s_.slots_[i]) continue;
-      // Warm with this scene, else with none (nothing is thrown away), else any; the lowest of each.
-      const int rank = manifest.empty() ? 1 : s_.warm_[i] == manifest ? 3 : s_.warm_[i].empty() ? 2 : 1;
+      if (!(has_gpu ? with_gpu : with_cpu)) continue;
+      const bool is_warm = !manifest.empty() && s_.warm_[i] == manifest;
+      const bool is_empty = !manifest.empty() && s_.warm_[i].empty();
+      const int rank = 1 + (is_warm ? 4 : 0) + (has_gpu ? 0 : 2) + (is_empty ? 1 : 0);
       if (rank > best_rank) {
         best = i;
         best_rank = rank;
@@ -632,11 +733,12 @@ class Step {
   bool changed_ = false;  // something that is said at once
 };
 
-State::State(NodeId node, std::uint32_t slots, std::uint64_t epoch, const std::vector<Attempt>& delivering,
+State::State(NodeId node, Slots slots, std::uint64_t epoch, const std::vector<Attempt>& delivering,
              const Policy& policy)
     : node_(std::move(node)), policy_(policy), epoch_(epoch) {
-  const auto count = std::clamp<std::size_t>(slots, 1, payloads::max_slots);
+  const auto count = std::clamp<std::size_t>(slots.count, 1, payloads::max_slots);
   slots_.resize(count);
+  gpu_slots_ = std::min<std::size_t>({count, slots.with_gpu, payloads::max_gpus});
   warm_.resize(count);
   for (const auto& id : delivering) {
     Held held;
@@ -651,7 +753,7 @@ State::State(NodeId node, std::uint32_t slots, std::uint64_t epoch, const std::v
 }
 
 payloads::NodeState State::node_state() const {
-  if (exited_) return payloads::NodeState::offline;
+  if (exited_ || resting_) return payloads::NodeState::offline;
   return drained_ || stopping_ || disk_full_ ? payloads::NodeState::draining : payloads::NodeState::online;
 }
 
@@ -688,7 +790,7 @@ std::optional<std::int64_t> State::next_due() const {
 
 std::vector<Effect> step(State& state, Instant now, const Fact& fact) {
   Step one(state, now);
-  if (state.node_state() == payloads::NodeState::offline) return {};  // exited: nothing follows
+  if (one.is_over()) return {};
   std::visit(one, fact);
   return one.finish();
 }

@@ -36,7 +36,15 @@ struct Policy {
   std::int64_t stop_deliver_ms = 3'000;  // …and an upload this long; the journal survives a restart anyway
   std::size_t max_held = payloads::max_tasks_listed;  // beyond: a run is answered `unavailable`
   std::size_t max_remembered = 512;                   // attempts that have ended, for rule 3
-  std::size_t max_cids = 128;                         // drains and resumes already done
+  std::size_t max_cids = 128;                         // drains, resumes and rests already done
+  bool may_reboot = false;                            // whether the settings say how, here and below
+  bool may_sleep = false;
+};
+
+// How many tasks at a time. The first `with_gpu` of them have a GPU each.
+struct Slots {
+  std::uint32_t count = 1;
+  std::uint32_t with_gpu = 0;
 };
 
 // One attempt, by name.
@@ -120,7 +128,7 @@ class State {
  public:
   // node: who we are; slots: 1 to payloads::max_slots; epoch: the highest seen, as stored; delivering: what
   // the journal still holds, oldest first.
-  State(NodeId node, std::uint32_t slots, std::uint64_t epoch, const std::vector<Attempt>& delivering,
+  State(NodeId node, Slots slots, std::uint64_t epoch, const std::vector<Attempt>& delivering,
         const Policy& policy = {});
 
   [[nodiscard]] const NodeId& node() const { return node_; }
@@ -149,15 +157,17 @@ class State {
   bool stopping_ = false;
   bool killing_ = false;  // stopping, and running work has been cancelled
   bool exited_ = false;
+  bool resting_ = false;  // asked to restart or to sleep, and not at the broker again yet
   std::optional<payloads::NodeInfo> info_;
 
   std::vector<Held> held_;
   std::vector<std::optional<Attempt>> slots_;
+  std::size_t gpu_slots_ = 0;  // the first of them
   std::vector<std::string> warm_;
 
   std::map<TaskId, Ended> ended_;  // the newest attempt of each task that ended here
   std::deque<TaskId> ended_order_;
-  std::deque<std::pair<std::string, payloads::Ack>> acks_;  // of drains and resumes
+  std::deque<std::pair<std::string, payloads::Ack>> acks_;  // of drains, resumes and rests
 
   bool progress_dirty_ = false;
   std::int64_t tasks_at_ms_ = 0;  // when the inventory was last published

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/ids.h"
@@ -61,6 +62,8 @@ struct Config {
   std::function<Result<JobTree>(const std::string& manifest, const std::function<bool()>& cancelled)> fetch;
   std::function<void(const Progress&)> on_progress;  // from any thread; must not block
   std::function<void(Outcome)> on_outcome;           // from any thread; must not block for long
+  // Which GPU a slot's programs see (CUDA_VISIBLE_DEVICES and its like): index = slot; fewer: no variables.
+  std::vector<std::vector<std::pair<std::string, std::string>>> slot_environment = {};
 };
 
 class Runner {

@@ -124,8 +124,9 @@ void Node::power_on() {
   }
   const auto epoch = world_.is(Mutant::node_epoch_not_stored) ? 0 : disk_.epoch;
   planner::Policy policy;
+  policy.may_reboot = policy.may_sleep = true;
   if (world_.is(Mutant::double_not_noticed)) policy.max_flaps = std::numeric_limits<std::uint32_t>::max();
-  planner_.emplace(id_, slots_, epoch, delivering, policy);
+  planner_.emplace(id_, planner::Slots{slots_, 0}, epoch, delivering, policy);
   warm_.assign(slots_, "");
   inbox_.clear();
   runs_.clear();
@@ -401,9 +402,29 @@ void Node::carry_out(planner::Effect& effect) {
     start(start_task->run, start_task->slot);
   } else if (const auto* kill = std::get_if<planner::CancelAttempt>(&effect)) {
     cancel({kill->task, kill->attempt});
+  } else if (std::holds_alternative<planner::Reboot>(effect)) {
+    rest(true);
+  } else if (std::holds_alternative<planner::Sleep>(effect)) {
+    rest(false);
   } else if (std::holds_alternative<planner::Exit>(effect)) {
     leaving_ = true;
   }
+}
+
+// Away in good order. A restart ends the agent; one that sleeps is as it was when somebody wakes it.
+void Node::rest(bool restarts) {
+  world_.note(restarts ? "box restarts" : "box sleeps", box_);
+  send_tasks();
+  client_.stop();
+  line_changed();
+  is_spent_ = true;
+  if (!restarts) {
+    return later(world_.random.between(1'000, 600'000), [this] { client_.start(); });
+  }
+  later(world_.random.between(0, 2'000), [this] {
+    die(true);
+    world_.after(world_.random.between(20'000, 90'000), [this] { power_on(); });
+  });
 }
 
 void Node::send_tasks() {

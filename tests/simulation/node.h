@@ -108,6 +108,7 @@ class Node {
   void die(bool are_sockets_closed);
   void step(const planner::Fact& fact);
   void carry_out(planner::Effect& effect);
+  void rest(bool restarts);
   void send_tasks();
   void arm();
   void leave();

@@ -114,8 +114,15 @@ void every_command_survives_the_wire() {
   noop.attempt = 1;
   noop.renderer = "noop";
   noop.frames = FrameSet::of(-4);
+  RunTask of_template = noop;
+  of_template.renderer = "openjd";
+  of_template.frames = {};
+  of_template.slot = SlotKind::gpu;
+  of_template.memory_mib = 4096;
+  of_template.of_template = {digest, 1, 40, 3, true};
   for (const auto& op : std::initializer_list<decltype(Command::op)>{
-           run, noop, CancelTask{run.task, 2}, Drain{}, Resume{}, Rebirth{}, UnknownCommand{"reboot"}}) {
+           run, noop, of_template, CancelTask{run.task, 2}, Drain{}, Resume{}, Rebirth{}, Reboot{}, Sleep{},
+           UnknownCommand{"update"}}) {
     round_trip(Command{"c1", 24, op}, decode_command);
   }
 }

@@ -76,10 +76,17 @@ name = "Box in the corner"
 id = "box-7"
 data = "/srv/kiln"
 slots = 4
+gpu_slots = 2
+tags = ["basement", "rtx"]
 blender = "/opt/blender/blender"
 cache_gib = 200
 sysfs = "/tmp/sys"
 mqtt = "broker:1883"
+[programs]
+extra = ["povray", "/opt/tools/oiiotool"]
+[power]
+reboot = "systemctl reboot"
+sleep = " systemctl  suspend "
 )");
   Config config;
   check_ok(kiln::agent::read_file(file.path, config));
@@ -87,7 +94,12 @@ mqtt = "broker:1883"
   check_equal(config.name, "Box in the corner");
   check_equal(config.id->str(), "box-7");
   check_equal(config.data.string(), "/srv/kiln");
-  check_equal(config.slots, 4U);
+  check_equal(*config.slots, 4U);
+  check_equal(*config.gpu_slots, 2U);
+  check((config.tags == std::vector<std::string>{"basement", "rtx"}));
+  check((config.programs == std::vector<std::string>{"povray", "/opt/tools/oiiotool"}));
+  check((config.reboot == std::vector<std::string>{"systemctl", "reboot"}));
+  check((config.sleep == std::vector<std::string>{"systemctl", "suspend"}));
   check_equal(config.blender, "/opt/blender/blender");
   check_equal(config.cache_gib, 200U);
   check_equal(config.sysfs.string(), "/tmp/sys");
@@ -100,9 +112,17 @@ void a_wrong_line_is_named_with_what_would_be_right() {
     int line;
     const char* message;
   } cases[] = {
-      {"slots = 65", 1, "slots: a whole number from 0 to 64 is expected"},
-      {"\nslots = \"2\"", 2, "slots: a whole number from 0 to 64 is expected"},
-      {"slots = 1.5", 1, "slots: a whole number from 0 to 64 is expected"},
+      {"slots = 65", 1, "slots: \"auto\" or a whole number from 0 to 64 is expected"},
+      {"\nslots = \"2\"", 2, "slots: \"auto\" or a whole number from 0 to 64 is expected"},
+      {"slots = 1.5", 1, "slots: \"auto\" or a whole number from 0 to 64 is expected"},
+      {"slots = -1", 1, "slots: \"auto\" or a whole number from 0 to 64 is expected"},
+      {"gpu_slots = 17", 1, "gpu_slots: \"auto\" or a whole number from 0 to 16 is expected"},
+      {"tags = \"rtx\"", 1, "tags: a list of texts is expected"},
+      {"tags = [\"RTX\"]", 1, "tags: 'RTX' is no tag: 1 to 32 of a-z, 0-9 and - are expected"},
+      {"[programs]\nextra = [\"a/b\"]", 2, "programs.extra: 'a/b' is no program"},
+      {"[programs]\nextra = [\"\"]", 2, "programs.extra: '' is no program"},
+      {"[power]\nsleep = 1", 2, "power.sleep: a text in quotes is expected"},
+      {"[power]\nhibernate = \"x\"", 2, "no setting is called 'power.hibernate'"},
       {"\n\ncontroler = \"x\"", 3,
        "no setting is called 'controler'; there are: blender, cache_gib, controller, "},
       {"[farm]\nslots = 1", 1, "no setting is called 'farm'"},
@@ -138,11 +158,27 @@ void flags_win_over_the_file() {
   const auto config = kiln::agent::read_command_line(std::size(argv), argv);
   check_ok(config);
   check_equal(config->controller, "http://other:8780");
-  check_equal(config->slots, 2U);
+  check_equal(*config->slots, 2U);
+  check(!config->gpu_slots);
   check_equal(config->cache_gib, 7U);
   check_equal(config->data.string(), "/srv/a");
   check_equal(config->mqtt->str(), "b:1");
   check(config->check);
+}
+
+void slots_are_a_number_or_left_to_the_agent() {
+  const File file("slots = 4\ngpu_slots = 0\n");
+  const auto name = file.path.string();
+  const char* const argv[] = {"kiln-agent", "--config", name.c_str(), "--slots", "auto"};
+  const auto config = kiln::agent::read_command_line(std::size(argv), argv);
+  check_ok(config);
+  check(!config->slots);
+  check_equal(*config->gpu_slots, 0U);
+  const File automatic("slots = \"auto\"\ngpu_slots = \"auto\"\n");
+  Config read;
+  read.slots = 1;
+  check_ok(kiln::agent::read_file(automatic.path, read));
+  check(!read.slots && !read.gpu_slots);
 }
 
 void a_wrong_flag_is_named() {
@@ -151,7 +187,9 @@ void a_wrong_flag_is_named() {
     const char* message;
   } cases[] = {
       {{"--controller", "https://x"}, "--controller: 'https://x' is no controller's address"},
-      {{"--slots", "99"}, "--slots"},
+      {{"--slots", "99"}, "--slots: \"auto\" or a whole number from 0 to 64 is expected"},
+      {{"--slots", ""}, "--slots: "},
+      {{"--gpu-slots", "-1"}, "--gpu-slots: "},
       {{"--cache-size", "x"}, "--cache-size"},
       {{"--id", "A"}, "--id: "},
       {{"--colour"}, "--colour"},
@@ -183,6 +221,7 @@ int main() {
        {"the file sets everything", the_file_sets_everything},
        {"a wrong line is named with what would be right", a_wrong_line_is_named_with_what_would_be_right},
        {"flags win over the file", flags_win_over_the_file},
+       {"slots are a number, or left to the agent", slots_are_a_number_or_left_to_the_agent},
        {"a wrong flag is named", a_wrong_flag_is_named},
        {"the data folder is systemd's or the user's", the_data_folder_is_systemds_or_the_users}});
 }

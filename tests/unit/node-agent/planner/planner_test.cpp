@@ -50,6 +50,8 @@ struct Printer {
   std::string operator()(const CancelAttempt& e) const {
     return fmt::format("kill {}#{}", e.task.str(), e.attempt);
   }
+  std::string operator()(const Reboot&) const { return "reboot"; }
+  std::string operator()(const Sleep&) const { return "sleep"; }
   std::string operator()(const Remark& e) const { return "remark " + e.event.kind; }
   std::string operator()(const Exit&) const { return "exit"; }
 };
@@ -99,15 +101,16 @@ Fact status_seen(p::NodeState state, std::uint64_t sid, bool retained = false) {
 
 struct Node {
   explicit Node(std::uint32_t slots = 1, const Policy& policy = {},
-                const std::vector<Attempt>& delivering = {})
-      : state(*NodeId::parse("box"), slots, 5, delivering, policy) {
+                const std::vector<Attempt>& delivering = {}, std::uint32_t gpu_slots = 0)
+      : state(*NodeId::parse("box"), {slots, gpu_slots}, 5, delivering, policy) {
     p::NodeInfo info;
     info.renderers = {{"blender", "3.4.1"}};
+    info.memory_mib = 1000;
     feed(InfoChanged{info});
   }
   // A node that is connected with sid 3 and idle.
-  static Node online(std::uint32_t slots = 1, const Policy& policy = {}) {
-    Node node(slots, policy);
+  static Node online(std::uint32_t slots = 1, const Policy& policy = {}, std::uint32_t gpu_slots = 0) {
+    Node node(slots, policy, {}, gpu_slots);
     node.feed(BrokerConnected{3});
     return node;
   }
@@ -405,6 +408,226 @@ void the_files_of_the_next_task_of_each_slot_are_fetched_ahead_once() {
   check(node.lines(run("c4", "2-bbbbb-1", 1, scene_b)).find("prefetch") == std::string::npos);
 }
 
+// ---- kinds of slot, and memory ------------------------------------------------------------------
+
+using Kind = p::SlotKind;
+
+// What waits and what runs, in the order of arrival: "0@1 1@- 2@0".
+std::string placed(const State& state) {
+  std::string all;
+  for (const auto& held : state.held()) {
+    if (held.stage != Stage::running && held.stage != Stage::queued) continue;
+    all += fmt::format("{}{}@{}", all.empty() ? "" : " ", held.id.task.index,
+                       held.shown.slot < 0 ? "-" : std::to_string(held.shown.slot));
+  }
+  return all;
+}
+
+struct Ask {
+  Kind slot = Kind::any;
+  std::uint64_t memory_mib = 0;
+};
+Fact ask(std::uint32_t number, const Ask& what) {
+  auto run = run_task(fmt::format("1-aaaaa-{}", number).c_str(), 1, "");
+  run.slot = what.slot;
+  run.memory_mib = what.memory_mib;
+  return command(fmt::format("c{}", number).c_str(), run);
+}
+std::string id(std::uint32_t number) {
+  return fmt::format("1-aaaaa-{}", number);
+}
+
+void a_task_gets_the_kind_of_slot_that_it_asks_for() {
+  const struct {
+    const char* what;
+    std::vector<Ask> asked;
+    const char* placed;  // of three slots, the first two with a GPU
+  } cases[] = {
+      {"each kind", {{Kind::cpu}, {Kind::gpu}, {Kind::gpu}}, "0@2 1@0 2@1"},
+      {"any: no GPU is taken that another may need", {{Kind::any}, {Kind::any}, {Kind::any}}, "0@2 1@0 2@1"},
+      {"waiting for a GPU lets those pass who want none",
+       {{Kind::gpu}, {Kind::gpu}, {Kind::gpu}, {Kind::cpu}},
+       "0@0 1@1 2@- 3@2"},
+      {"waiting for a CPU lets those pass who want none",
+       {{Kind::cpu}, {Kind::cpu}, {Kind::gpu}},
+       "0@2 1@- 2@0"},
+      {"any takes what the one before it cannot use",
+       {{Kind::gpu}, {Kind::gpu}, {Kind::gpu}, {Kind::any}, {Kind::cpu}},
+       "0@0 1@1 2@- 3@2 4@-"},
+  };
+  for (const auto& one : cases) {
+    print_message("  %s\n", one.what);
+    auto node = Node::online(3, {}, 2);
+    for (std::uint32_t i = 0; i < one.asked.size(); ++i) node.feed(ask(i, one.asked[i]));
+    check_equal(placed(node.state), one.placed);
+  }
+}
+
+void among_those_who_want_the_same_kind_the_first_comes_first() {
+  auto node = Node::online(3, {}, 2);
+  const Kind kinds[] = {Kind::gpu, Kind::gpu, Kind::cpu, Kind::gpu, Kind::cpu, Kind::any, Kind::gpu};
+  for (std::uint32_t i = 0; i < std::size(kinds); ++i) node.feed(ask(i, {kinds[i]}));
+  check_equal(placed(node.state), "0@0 1@1 2@2 3@- 4@- 5@- 6@-");
+  node.feed(ended("1-aaaaa-2"));
+  check_equal(placed(node.state), "0@0 1@1 3@- 4@2 5@- 6@-");
+  node.feed(ended("1-aaaaa-1"));
+  check_equal(placed(node.state), "0@0 3@1 4@2 5@- 6@-");
+  node.feed(ended("1-aaaaa-0"));
+  check_equal(placed(node.state), "3@1 4@2 5@0 6@-");
+}
+
+void an_open_scene_is_worth_more_than_a_gpu_left_free() {
+  auto node = Node::online(3, {}, 2);
+  node.feed(WarmChanged{{scene_b, scene_a, scene_b}});
+  check_contains(node.lines(run("c1", "1-aaaaa-0", 1, scene_a)), "start 1-aaaaa-0#1 @1;");
+  check_contains(node.lines(run("c2", "1-aaaaa-1", 1, scene_a)), "start 1-aaaaa-1#1 @2;");
+}
+
+void a_kind_of_slot_that_the_box_has_not_is_refused() {
+  auto without = Node::online(2);
+  check_contains(without.lines(ask(0, {Kind::gpu})), "ack c0 unsupported");
+  check_contains(ack_message(without.feed(ask(0, {Kind::gpu}))), "no slot with a GPU");
+  auto only = Node::online(2, {}, 2);
+  check_contains(ack_message(only.feed(ask(0, {Kind::cpu}))), "no slot without a GPU");
+  check_contains(only.lines(ask(1, {Kind::any})), "start 1-aaaaa-1#1 @0");
+}
+
+// The box has 1000 MiB.
+void a_task_waits_until_its_memory_is_free_beside_the_others() {
+  const struct {
+    const char* what;
+    std::vector<Ask> asked;
+    const char* placed;  // of four slots, the first two with a GPU
+    std::uint32_t ends;
+    const char* then;
+  } cases[] = {
+      {"they fit to the last MiB", {{Kind::any, 600}, {Kind::any, 400}, {}}, "0@2 1@3 2@0", 0, "1@3 2@0"},
+      {"one too many", {{Kind::any, 600}, {Kind::any, 401}}, "0@2 1@-", 0, "1@2"},
+      {"a big one is not starved by small ones behind it",
+       {{Kind::any, 600}, {Kind::any, 1000}, {Kind::any, 100}, {Kind::any, 100}},
+       "0@2 1@- 2@- 3@-",
+       0,
+       "1@2 2@- 3@-"},
+      {"nor by small ones of another kind of slot",
+       {{Kind::gpu, 600}, {Kind::gpu, 1000}, {Kind::cpu, 100}},
+       "0@0 1@- 2@-",
+       0,
+       "1@0 2@-"},
+      {"who says nothing of memory may use the other kind's slot",
+       {{Kind::gpu, 600}, {Kind::gpu, 1000}, {Kind::cpu, 0}},
+       "0@0 1@- 2@2",
+       0,
+       "1@0 2@2"},
+      {"who waits for a slot keeps no memory from others",
+       {{Kind::gpu, 100}, {Kind::gpu, 100}, {Kind::gpu, 700}, {Kind::cpu, 700}},
+       "0@0 1@1 2@- 3@2",
+       3,
+       "0@0 1@1 2@-"},
+  };
+  for (const auto& one : cases) {
+    print_message("  %s\n", one.what);
+    auto node = Node::online(4, {}, 2);
+    for (std::uint32_t i = 0; i < one.asked.size(); ++i) node.feed(ask(i, one.asked[i]));
+    check_equal(placed(node.state), one.placed);
+    node.feed(ended(id(one.ends).c_str()));
+    check_equal(placed(node.state), one.then);
+  }
+}
+
+void memory_is_kept_until_the_slot_is_free() {
+  auto node = Node::online(2);
+  node.feed(ask(0, {Kind::any, 600}));
+  node.feed(ask(1, {Kind::any, 600}));
+  node.feed(cancel("c9", "1-aaaaa-0"));
+  check_equal(node.state.running(), 1U);
+  check_contains(node.lines(ended("1-aaaaa-0", Ending::cancelled)), "start 1-aaaaa-1#1 @0");
+}
+
+void a_task_that_asks_for_more_memory_than_the_box_has_is_refused() {
+  auto node = Node::online(2);
+  check_contains(node.lines(ask(0, {Kind::any, 1001})), "ack c0 unsupported; tasks");
+  check_equal(ack_message(node.feed(ask(0, {Kind::any, 1001}))),
+              "the task asks for 1001 MiB of memory, and this box has 1000 MiB");
+  check_contains(node.lines(ask(1, {Kind::any, ~0ULL})), "ack c1 unsupported");
+  check_contains(node.lines(ask(2, {Kind::any, 1000})), "ack c2 ok; start");
+}
+
+void a_box_that_turns_out_smaller_still_gets_done_with_what_it_took() {
+  auto node = Node::online(2);
+  node.feed(ask(0, {Kind::any, 500}));
+  node.feed(ask(1, {Kind::any, 1000}));
+  p::NodeInfo smaller;
+  smaller.memory_mib = 700;
+  node.feed(InfoChanged{smaller});
+  check_contains(node.lines(ended("1-aaaaa-0")), "start 1-aaaaa-1#1 @0");
+}
+
+void a_box_that_does_not_know_its_memory_takes_anything() {
+  auto node = Node::online(2);
+  p::NodeInfo info;
+  info.renderers = {{"blender", "3.4.1"}};
+  node.feed(InfoChanged{info});
+  node.feed(ask(0, {Kind::any, 600}));
+  check_contains(node.lines(ask(1, {Kind::any, 600})), "start 1-aaaaa-1#1 @1");
+}
+
+// ---- restart and sleep --------------------------------------------------------------------------
+
+const Policy rests{.may_reboot = true, .may_sleep = true};
+
+void an_idle_box_takes_leave_and_rests_once() {
+  auto node = Node::online(1, rests);
+  play(node,
+       {
+           {command("c1", p::Sleep{}), "ack c1 ok; status offline sid 3; sleep"},
+           {run("c2", "1-aaaaa-0"), ""},      // it was on its way; nobody hears an answer
+           {command("c3", p::Reboot{}), ""},  // neither
+           {Tick{}, "", 3'600'000},           // no heartbeat meanwhile
+           {BrokerConnected{4}, "status online sid 4; info sid 4; event broker-back; tasks; progress 0"},
+           {command("c1", p::Sleep{}), "ack c1 ok"},  // a late copy does not put it to sleep again
+           {command("c4", p::Reboot{}), "ack c4 ok; status offline sid 4; reboot"},
+           {BrokerConnected{5}, "status online sid 5; info sid 5; event broker-back; tasks; progress 0"},
+           {RestFailed{"it still runs"}, "event rest-failed"},
+           {run("c2", "1-aaaaa-0"), "ack c2 ok; start 1-aaaaa-0#1 @0; tasks 1-aaaaa-0#1:fetching@0"},
+       });
+}
+
+void a_drained_box_rests_and_is_still_drained_when_it_is_back() {
+  auto node = Node::online(1, rests);
+  node.feed(command("c1", p::Drain{}));
+  check_equal(node.lines(command("c2", p::Sleep{})), "ack c2 ok; status offline sid 3; sleep");
+  check_contains(node.lines(BrokerConnected{4}), "status draining sid 4");
+}
+
+void a_box_with_work_does_not_rest() {
+  auto node = Node::online(1, rests);
+  node.feed(run("c1", "1-aaaaa-0"));
+  node.feed(run("c2", "1-aaaaa-1"));
+  check_equal(node.lines(command("c3", p::Reboot{})), "ack c3 conflict");
+  check_contains(ack_message(node.feed(command("c3", p::Reboot{}))),
+                 "1 running, 1 queued, 0 to be delivered");
+  node.feed(ended("1-aaaaa-0"));
+  node.feed(ended("1-aaaaa-1"));
+  check_contains(ack_message(node.feed(command("c4", p::Sleep{}))), "0 running, 0 queued, 2 to be delivered");
+  node.feed(delivered("1-aaaaa-0"));
+  node.feed(delivered("1-aaaaa-1"));
+  // The refusal is not remembered: the same command may be sent again.
+  check_equal(node.lines(command("c4", p::Sleep{})), "ack c4 ok; status offline sid 3; sleep");
+}
+
+void a_box_whose_settings_do_not_allow_it_does_not_rest() {
+  auto node = Node::online();
+  check_equal(node.lines(command("c1", p::Reboot{})), "ack c1 unsupported");
+  check_contains(ack_message(node.feed(command("c1", p::Reboot{}))), "`reboot = ");
+  check_contains(ack_message(node.feed(command("c2", p::Sleep{}))), "`sleep = ");
+}
+
+void a_box_that_was_asked_to_stop_while_it_restarts_stops() {
+  auto node = Node::online(1, rests);
+  node.feed(command("c1", p::Reboot{}));
+  check_equal(node.lines(StopAsked{}), "exit");  // it has taken leave already
+}
+
 // ---- rules on commands --------------------------------------------------------------------------
 
 void a_lower_epoch_is_refused_and_a_higher_one_stored_first() {
@@ -460,10 +683,15 @@ void a_renderer_that_is_not_installed_is_refused_with_the_remedy() {
   auto noop = run_task("1-aaaaa-1", 1, "");
   noop.renderer = "noop";
   check_contains(node.lines(command("c2", noop)), "ack c2 ok; start");
+  auto of_template = run_task("1-aaaaa-3", 1);
+  of_template.renderer = "openjd";
+  check_contains(node.lines(command("c4", of_template)), "ack c4 ok");  // its step says what else it needs
 
-  State unknown(*NodeId::parse("box"), 1, 0, {});
+  State unknown(*NodeId::parse("box"), {1, 0}, 0, {});
   step(unknown, node.now, BrokerConnected{1});
   check_contains(ack_message(step(unknown, node.now, run("c3", "1-aaaaa-2"))), "still finding out");
+  of_template.memory_mib = 1;
+  check_contains(ack_message(step(unknown, node.now, command("c4", of_template))), "how much memory it has");
 }
 
 void a_node_that_holds_as_much_as_it_may_says_so() {
@@ -701,6 +929,9 @@ void info_is_published_when_it_changes_and_names_the_slots() {
   auto node = Node::online(4);
   p::NodeInfo info;
   info.renderers = {{"blender", "3.4.1"}};
+  info.memory_mib = 1000;
+  info.slots = 9;
+  info.gpu_slots = 9;  // a card that came later: the slots are those of the start
   check_equal(node.lines(InfoChanged{info}), "");
   info.renderers.clear();
   const auto effects = node.feed(InfoChanged{info});
@@ -820,6 +1051,28 @@ int main() {
        {"a slot never holds two attempts", a_slot_never_holds_two_attempts},
        {"the files of the next task of each slot are fetched ahead, once",
         the_files_of_the_next_task_of_each_slot_are_fetched_ahead_once},
+       {"a task gets the kind of slot that it asks for", a_task_gets_the_kind_of_slot_that_it_asks_for},
+       {"among those who want the same kind the first comes first",
+        among_those_who_want_the_same_kind_the_first_comes_first},
+       {"an open scene is worth more than a GPU left free", an_open_scene_is_worth_more_than_a_gpu_left_free},
+       {"a kind of slot that the box has not is refused", a_kind_of_slot_that_the_box_has_not_is_refused},
+       {"a task waits until its memory is free beside the others",
+        a_task_waits_until_its_memory_is_free_beside_the_others},
+       {"memory is kept until the slot is free", memory_is_kept_until_the_slot_is_free},
+       {"a task that asks for more memory than the box has is refused",
+        a_task_that_asks_for_more_memory_than_the_box_has_is_refused},
+       {"a box that turns out smaller still gets done with what it took",
+        a_box_that_turns_out_smaller_still_gets_done_with_what_it_took},
+       {"a box that does not know its memory takes anything",
+        a_box_that_does_not_know_its_memory_takes_anything},
+       {"an idle box takes leave and rests, once", an_idle_box_takes_leave_and_rests_once},
+       {"a drained box rests, and is still drained when it is back",
+        a_drained_box_rests_and_is_still_drained_when_it_is_back},
+       {"a box with work does not rest", a_box_with_work_does_not_rest},
+       {"a box whose settings do not allow it does not rest",
+        a_box_whose_settings_do_not_allow_it_does_not_rest},
+       {"a box that was asked to stop while it restarts stops",
+        a_box_that_was_asked_to_stop_while_it_restarts_stops},
        {"rule 2: a lower epoch is refused and a higher one stored first",
         a_lower_epoch_is_refused_and_a_higher_one_stored_first},
        {"another farm counts its epochs anew", another_farm_counts_its_epochs_anew},
