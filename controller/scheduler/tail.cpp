@@ -41,7 +41,8 @@ void Turn::start_again() {
         const auto& lease = *data_.find_lease(key);
         if (lease.phase != payloads::TaskPhase::rendering || lease.started_mono_ms == 0 || key.twin) continue;
         if (data_.step_of(data_.jobs.at(key.job), key.index).pool != number) continue;
-        if (data_.find_lease({key.job, key.index, true}) != nullptr) continue;
+        // Once: what went wrong with the second start would go wrong with the third.
+        if (data_.touched(data_.jobs.at(key.job), key.index)->attempt != lease.attempt) continue;
         if (slowest != nullptr && slowest->started_mono_ms <= lease.started_mono_ms) continue;
         slowest = &lease;
         slowest_key = key;
