@@ -505,6 +505,10 @@ bool Session::is_over() const {
   return state_->is_over;
 }
 
+bool Session::can_run() const {
+  return state_->may_start();
+}
+
 const fs::path& Session::folder() const {
   return state_->folder;
 }

@@ -99,6 +99,8 @@ class Session {
   [[nodiscard]] std::size_t depth() const;
   // An action failed or was cancelled: tasks are not run any more.
   [[nodiscard]] bool is_over() const;
+  // Neither failed nor cancelled: enter() and run() would start something. For the session's own thread.
+  [[nodiscard]] bool can_run() const;
   [[nodiscard]] const std::filesystem::path& folder() const;
 
   // From any thread. Ends the action that runs now by its cancelation mode, and starts no other but onExits;

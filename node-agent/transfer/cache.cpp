@@ -210,8 +210,8 @@ Result<payloads::Manifest> Cache::State::load_manifest(const std::string& manife
 Result<std::string> Cache::State::fetch_blob(const std::string& digest, std::size_t max_bytes,
                                              const Cancelled& cancelled) {
   if (!is_digest(digest)) {
-    return fail(Code::invalid, fmt::format("'{}' is no blob: sha256: and 64 hex digits are expected",
-                                           digest.substr(0, 80)));
+    return fail(Code::invalid,
+                fmt::format("'{}' is no blob: sha256: and 64 hex digits are expected", digest.substr(0, 80)));
   }
   if (!store.ready()) return fail(store.ready().error());
   const auto hex = hex_of(digest);
@@ -272,8 +272,8 @@ Result<payloads::Manifest> Cache::State::ask_for_inputs(const TaskId& task, cons
     runtime::HttpOptions options;
     options.cancelled = cancelled;
     options.max_body_bytes = payloads::max_manifest_bytes;
-    const auto got =
-        runtime::HttpClient(*base, std::move(options)).get(fmt::format("/api/v1/tasks/{}/inputs", task.str()));
+    const auto got = runtime::HttpClient(*base, std::move(options))
+                         .get(fmt::format("/api/v1/tasks/{}/inputs", task.str()));
     if (cancelled()) return not_wanted();
     Error trouble;
     if (!got) {
