@@ -4,9 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <set>
+#include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "base/text.h"
 #include "runtime/files.h"
@@ -33,6 +36,14 @@ void open_folders(const fs::path& folder) {
 
 tl::unexpected<Stop> too_many(std::string message) {
   return tl::make_unexpected(Stop{false, {"too-many-files", std::move(message), FailureScope::job}});
+}
+
+// An empty file is no picture that lacks something, unless its name says that it is one.
+bool is_plainly_empty(const std::string& path, const Stamp& stamp) {
+  static constexpr std::array<std::string_view, 10> pictures = {".png",  ".jpg", ".jpeg", ".exr",  ".tif",
+                                                                ".tiff", ".tga", ".bmp",  ".webp", ".hdr"};
+  const auto extension = fs::path(path).extension().native();
+  return stamp.size == 0 && std::find(pictures.begin(), pictures.end(), extension) == pictures.end();
 }
 
 // Path below the folder -> its stamp; what is no regular file is not listed.
@@ -111,6 +122,7 @@ Step<Outputs> collect_outputs(const fs::path& folder, const Laid& laid,
   const auto found = files_below(folder);
   if (!found) return stop(found.error(), "collecting what the task made");
   Outputs out;
+  std::vector<std::pair<std::string, Stamp>> made;
   for (const auto& [path, stamp] : *found) {
     const auto file = folder / path;
     const auto input = laid.find(path);
@@ -144,10 +156,12 @@ Step<Outputs> collect_outputs(const fs::path& folder, const Laid& laid,
     result.size = stamp.size;
     std::error_code ignored;
     fs::permissions(file, fs::perms::owner_read, fs::perm_options::add, ignored);
-    const auto picture = check_picture_file(file);
-    if (!picture) return stop(picture.error(), path);
-    result.width = picture->width;
-    result.height = picture->height;
+    if (!is_plainly_empty(path, stamp)) {
+      const auto picture = check_picture_file(file);
+      if (!picture) return stop(picture.error(), path);
+      result.width = picture->width;
+      result.height = picture->height;
+    }
     if (auto synced = runtime::fsync_file(file); !synced) return stop(synced.error(), path);
     auto digest = runtime::digest_of_file(file);
     if (!digest) return stop(digest.error(), path);

@@ -130,7 +130,14 @@ Step<void> TemplateTasks::ensure_job(const TaskWork& work) {
     return bad_template(fmt::format("the template has {} steps, and the task is of number {}",
                                     job_->steps.size(), wanted.step + 1));
   }
-  const auto units = job_->steps[wanted.step].space.units();
+  const auto& space = job_->steps[wanted.step].space;
+  const auto units = space.units();
+  if (wanted.count > 1 && !space.adapts()) {
+    return bad_template(
+        fmt::format("the step '{}' has no chunks that are cut as they are handed out, and the "
+                    "task has {} points",
+                    job_->steps[wanted.step].name, wanted.count));
+  }
   if (wanted.count == 0 || wanted.first >= units || wanted.count > units - wanted.first) {
     return bad_template(fmt::format("the step '{}' has {} points, and the task starts at {} and has {}",
                                     job_->steps[wanted.step].name, units, wanted.first, wanted.count));
