@@ -92,14 +92,16 @@ Result<actions::PathMapping> mapping_of(const fs::path& root,
     const char slash = is_windows(from) ? '\\' : '/';
     if (is_windows(from)) std::replace(from.begin(), from.end(), '/', '\\');
     fs::path to = one.to;
+    rules.emplace(from, (root / to).native());
+    // Upwards while both sides agree on the name: the file's, then each folder's.
     for (;;) {
-      if (!rules.emplace(from, (root / to).native()).second && from != one.from) break;  // known, and above
       const auto cut = from.rfind(slash);
-      const bool agrees = cut != std::string::npos && from.substr(cut + 1) == to.filename().native();
-      // The root of a disk is nobody's folder of files, and neither is the root of the tree.
-      if (!agrees || cut == 0 || (has_drive(from) && cut == 2) || to.parent_path().empty()) break;
+      if (cut == std::string::npos || from.substr(cut + 1) != to.filename().native()) break;
       from.erase(cut);
       to = to.parent_path();
+      const auto name = from.rfind(slash);
+      if (name == std::string::npos || to.empty() || from.substr(name + 1) != to.filename().native()) break;
+      if (!rules.emplace(from, (root / to).native()).second) break;  // known, and all above it
     }
   }
   std::vector<actions::PathRule> list;

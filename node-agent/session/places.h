@@ -31,7 +31,7 @@ Result<Place> place_of(const openjd::ParameterValue& parameter, const Places& pl
 // Whether that IN parameter names one of the job's files, and it is not there.
 bool is_missing(const openjd::ParameterValue& parameter, const Place& place, const Places& places);
 
-// A rule for each mapped file, and for the folders above it while both sides agree on their names, so that a
+// A rule for each mapped file, and for the folders above it that have the same names on both sides, so that a
 // parameter may name the folder. Errors: those of PathMapping::create.
 Result<actions::PathMapping> mapping_of(const std::filesystem::path& root,
                                         const std::vector<payloads::PathMapping>& mappings);
