@@ -203,11 +203,13 @@ Checked<Job> create_job(const Submission& submission) {
   out.parameters = std::move(*values);
   for (std::size_t i = 0; i < submission.environments.size(); ++i) {
     out.environments.push_back(submission.environments[i]->environment);
+    out.environment_extensions.push_back(submission.environments[i]->extensions);
     resolver.environment(out.environments.back(), at_index("environments", i) + ".environment");
   }
   for (auto& environment : resolver.environments(source.environments, "jobEnvironments")) {
     out.environments.push_back(std::move(environment));
   }
+  out.environment_extensions.resize(out.environments.size(), source.extensions);
   for (std::size_t i = 0; i < source.steps.size(); ++i) {
     out.steps.push_back(make_step(source.steps[i], symbols, at_index("steps", i), resolver, problems));
   }

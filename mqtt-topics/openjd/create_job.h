@@ -46,6 +46,7 @@ struct Job {
   std::vector<Environment>
       environments;         // in the order of entering: the environment templates', then its own
   std::vector<Step> steps;  // in the order of the template
+  std::vector<Extensions> environment_extensions = {};  // of each of `environments`
 };
 
 struct Submission {

@@ -71,8 +71,12 @@ class Run {
     pipe->write.reset();
     output_ = std::move(pipe->read);
     ::fcntl(output_.get(), F_SETFL, O_NONBLOCK);
-    timeout_at_ =
-        Clock::now() + Milliseconds(std::min(command_.timeout_ms.value_or(for_ever_ms), for_ever_ms));
+    const auto after = [now = Clock::now()](const std::optional<std::int64_t>& time_ms) {
+      return now + Milliseconds(std::min(time_ms.value_or(for_ever_ms), for_ever_ms));
+    };
+    timeout_at_ = after(command_.timeout_ms);
+    limit_at_ = after(command_.limit_ms);
+    heard_at_ = Clock::now();
     while (!listen()) {
     }
     return finish();
@@ -108,13 +112,22 @@ class Run {
 
   [[nodiscard]] Clock::time_point deadline() const {
     if (is_killed_) return Clock::now() + Milliseconds(for_ever_ms);
-    return is_notified_ ? kill_at_ : timeout_at_;
+    return is_notified_ ? kill_at_ : std::min({timeout_at_, limit_at_, silent_at()});
+  }
+  [[nodiscard]] Clock::time_point silent_at() const {
+    return heard_at_ + Milliseconds(std::min(command_.silence_ms.value_or(for_ever_ms), for_ever_ms));
   }
 
   void on_deadline() {
     if (is_notified_) {
       note("It did not end in time after SIGTERM");
       kill();
+    } else if (Clock::now() >= limit_at_) {
+      note("Its time is over");
+      end(Cause::limit, command_.limit_notify_ms);
+    } else if (Clock::now() >= silent_at()) {
+      note("It has said nothing for too long");
+      end(Cause::silence, command_.limit_notify_ms);
     } else {
       note(fmt::format("It ran longer than its timeout of {} s", command_.timeout_ms.value_or(0) / 1000));
       end(Cause::timeout, Cancel::as_the_action_says);
@@ -154,6 +167,7 @@ class Run {
     const auto got = read_some(output_, buffer_);
     if (got < 0) output_.reset();
     if (got <= 0) return;
+    heard_at_ = Clock::now();
     lines_.add({buffer_.data(), static_cast<std::size_t>(got)},
                [this](std::string_view line, bool is_cut) { tell(line, is_cut); });
   }
@@ -210,6 +224,8 @@ class Run {
   Lines lines_;
   std::array<char, chunk_bytes> buffer_{};
   Clock::time_point timeout_at_;
+  Clock::time_point limit_at_;
+  Clock::time_point heard_at_;
   Clock::time_point kill_at_;
   bool is_notified_ = false;
   bool is_killed_ = false;

@@ -32,9 +32,13 @@ struct Command {
   bool notifies = false;  // SIGTERM first
   std::int64_t notify_ms = 0;
   std::filesystem::path cancel_info;  // the file that says when a notification's time is over
+  // Not the action's own: what whoever runs it allows. Its notification is cut to limit_notify_ms then.
+  std::optional<std::int64_t> limit_ms = {};
+  std::optional<std::int64_t> silence_ms = {};  // without a line of output
+  std::int64_t limit_notify_ms = 0;
 };
 
-enum class Cause { itself, timeout, cancelled, bad_message };
+enum class Cause { itself, timeout, limit, silence, cancelled, bad_message };
 
 struct CommandEnd {
   runtime::ExitStatus status;

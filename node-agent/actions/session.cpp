@@ -28,6 +28,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t task_notify_s = 120;  // sections 5.3.2: unless the action says otherwise
 constexpr std::int64_t environment_notify_s = 30;
+// Of an action that a limit ends: it may say good-bye, and its slot is not held up for minutes.
+constexpr std::int64_t limit_notify_ms = 10'000;
 
 enum class Stage { enter, run, leave };
 
@@ -57,6 +59,10 @@ void remove_folder(const fs::path& folder) {
   fs::remove_all(folder, error);
 }
 
+std::string seconds_text(std::int64_t time_ms) {
+  return fmt::format("{:g}", static_cast<double>(time_ms) / 1000);
+}
+
 std::int64_t to_ms(std::int64_t seconds) {
   constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max() / 1000;
   return std::min(seconds, most) * 1000;
@@ -81,6 +87,8 @@ struct Session::State {
     openjd::Symbols symbols;
     std::string marker;
     std::uint64_t seen_cancels = 0;
+    Limits limits = {};
+    bool hurries = false;  // no good-bye when its limit ends it
   };
 
   Config config;
@@ -236,6 +244,9 @@ struct Session::State {
     const auto& period = action.cancelation.notify_period_s;
     out.notify_ms = to_ms(period ? period->value : usual_s);
     out.cancel_info = folder / "cancel_info.json";
+    out.limit_ms = act.limits.run_ms;
+    out.silence_ms = act.limits.silence_ms;
+    out.limit_notify_ms = act.hurries ? 0 : limit_notify_ms;
     return out;
   }
 
@@ -292,6 +303,15 @@ struct Session::State {
         out.message =
             because(fmt::format("ran longer than its timeout of {} s", act.action->timeout_s->value));
         break;
+      case Cause::limit:
+        out.ending = Ending::timed_out;
+        out.message =
+            because(fmt::format("took longer than the {} s that it may", seconds_text(*act.limits.run_ms)));
+        break;
+      case Cause::silence:
+        out.ending = Ending::silent;
+        out.message = because(fmt::format("wrote no line for {} s", seconds_text(*act.limits.silence_ms)));
+        break;
       case Cause::bad_message:
         out.ending = Ending::failed;
         out.message = because(bad_message);
@@ -325,7 +345,8 @@ struct Session::State {
     return {};
   }
 
-  ActionResult enter(const openjd::Environment& environment, const openjd::Extensions& of_template) {
+  ActionResult enter(const openjd::Environment& environment, const openjd::Extensions& of_template,
+                     const Limits& limits) {
     const auto title = fmt::format("environment '{}'", environment.name);
     note(fmt::format("Entering {}", title));
     const auto part = next_part("environment");
@@ -336,15 +357,29 @@ struct Session::State {
     entered.back().files = std::move(*files);
     if (const auto set = set_variables(environment); !set) return broken(title, set.error());
     if (!environment.on_enter) return {};
-    return perform(act(Stage::enter, entered.back().environment.on_enter, entered.size() - 1, 0));
+    auto entering = act(Stage::enter, entered.back().environment.on_enter, entered.size() - 1, 0);
+    entering.limits = limits;
+    return perform(entering);
   }
 
-  ActionResult leave() {
+  // within_ms: 0 and less: onExit is not started.
+  ActionResult leave(std::optional<std::int64_t> within_ms = {}) {
     auto& environment = entered.back().environment;
     note(fmt::format("Leaving environment '{}'", environment.name));
     ActionResult result;
-    if (environment.on_exit)
-      result = perform(act(Stage::leave, environment.on_exit, entered.size() - 1, cancel.take().count));
+    if (environment.on_exit && within_ms && *within_ms <= 0) {
+      is_over = true;
+      result = {Ending::timed_out,
+                fmt::format("environment '{}': no time was left for its onExit", environment.name),
+                {},
+                0};
+      note(result.message, LogLevel::warning);
+    } else if (environment.on_exit) {
+      auto leaving = act(Stage::leave, environment.on_exit, entered.size() - 1, cancel.take().count);
+      leaving.limits.run_ms = within_ms;
+      leaving.hurries = within_ms.has_value();
+      result = perform(leaving);
+    }
     kill_leftovers(marker + enter_marker(entered.size() - 1));
     if (entered.back().has_background) backgrounds.pop_back();
     variables.leave();
@@ -371,7 +406,7 @@ struct Session::State {
   }
 
   ActionResult run(const openjd::StepScript& script, const openjd::Extensions& of_template,
-                   const std::vector<openjd::TaskParameterValue>& values) {
+                   const std::vector<openjd::TaskParameterValue>& values, const Limits& limits) {
     auto files = EmbeddedFiles::create(files_folder() / next_part("task"), script.files, of_template);
     if (!files) return broken("task", files.error());
     Act out;
@@ -388,6 +423,7 @@ struct Session::State {
     }
     files->add_symbols("Task.File.", out.symbols);
     out.marker = "task.";
+    out.limits = limits;
     return perform(out);
   }
 };
@@ -424,7 +460,10 @@ Result<std::unique_ptr<Session>> Session::open(Config config) {
   for (const auto& one : self.config.parameters) {
     const bool is_path = one.type == openjd::ParameterType::path;
     self.symbols["RawParam." + one.name] = one.value;
-    self.symbols["Param." + one.name] = is_path ? mapping.apply(one.value) : one.value;
+    const auto path = self.config.paths.find(one.name);
+    self.symbols["Param." + one.name] = path != self.config.paths.end() ? path->second
+                                        : is_path                       ? mapping.apply(one.value)
+                                                                        : one.value;
   }
   self.symbols["Session.WorkingDirectory"] = self.folder.native();
   self.symbols["Session.HasPathMappingRules"] = mapping.empty() ? "false" : "true";
@@ -432,13 +471,14 @@ Result<std::unique_ptr<Session>> Session::open(Config config) {
   return session;
 }
 
-ActionResult Session::enter(const openjd::Environment& environment, const openjd::Extensions& extensions) {
-  return state_->may_start() ? state_->enter(environment, extensions) : state_->refusal();
+ActionResult Session::enter(const openjd::Environment& environment, const openjd::Extensions& extensions,
+                            const Limits& limits) {
+  return state_->may_start() ? state_->enter(environment, extensions, limits) : state_->refusal();
 }
 
 ActionResult Session::run(const openjd::StepScript& script, const openjd::Extensions& extensions,
-                          const std::vector<openjd::TaskParameterValue>& values) {
-  return state_->may_start() ? state_->run(script, extensions, values) : state_->refusal();
+                          const std::vector<openjd::TaskParameterValue>& values, const Limits& limits) {
+  return state_->may_start() ? state_->run(script, extensions, values, limits) : state_->refusal();
 }
 
 ActionResult Session::leave() {
@@ -446,10 +486,12 @@ ActionResult Session::leave() {
   return state_->leave();
 }
 
-ActionResult Session::leave_all(std::size_t depth) {
+ActionResult Session::leave_all(std::size_t depth, std::optional<std::int64_t> within_ms) {
+  const auto begin = Clock::now();
   ActionResult first;
   while (state_->entered.size() > depth) {
-    auto result = state_->leave();
+    const auto gone = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin).count();
+    auto result = state_->leave(within_ms ? std::optional(*within_ms - gone) : std::nullopt);
     if (first.ok()) first = std::move(result);
   }
   return first;
@@ -461,6 +503,10 @@ std::size_t Session::depth() const {
 
 bool Session::is_over() const {
   return state_->is_over;
+}
+
+bool Session::can_run() const {
+  return state_->may_start();
 }
 
 const fs::path& Session::folder() const {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,8 +36,15 @@ struct LogLine {
 enum class Ending {
   succeeded,
   failed,
-  timed_out,
+  timed_out,  // the action's own time, or Limits::run_ms
+  silent,     // Limits::silence_ms
   cancelled,
+};
+
+// What the session's owner allows, whatever the template says. None: no limit.
+struct Limits {
+  std::optional<std::int64_t> run_ms = {};
+  std::optional<std::int64_t> silence_ms = {};  // without a line of output
 };
 
 struct ActionResult {
@@ -56,6 +64,8 @@ class Session {
     bool keeps_folder = false;   // unless the folder is wanted afterwards
     std::vector<openjd::ParameterValue> parameters;
     PathMapping path_mapping;
+    // Param.<name> of PATH parameters that path mapping does not decide, by name.
+    std::map<std::string, std::string, std::less<>> paths = {};
     // Over ours, under those of the environments: CUDA_VISIBLE_DEVICES and its like.
     std::vector<std::pair<std::string, std::string>> environment;
     // All from the thread that runs an action.
@@ -73,20 +83,24 @@ class Session {
 
   // Enters the environment: its variables, then onEnter. It counts as entered even when that failed. Not
   // after a failure or a cancel: then it answers at once, and the environment is not entered.
-  ActionResult enter(const openjd::Environment& environment, const openjd::Extensions& extensions);
+  ActionResult enter(const openjd::Environment& environment, const openjd::Extensions& extensions,
+                     const Limits& limits = {});
   // Runs a task: onRun with these values. Not after a failure or a cancel.
   ActionResult run(const openjd::StepScript& script, const openjd::Extensions& extensions,
-                   const std::vector<openjd::TaskParameterValue>& values);
+                   const std::vector<openjd::TaskParameterValue>& values, const Limits& limits = {});
   // Leaves the innermost environment: onExit, whatever happened before; then its variables go, and every
   // process that it left in the background. There must be one.
   ActionResult leave();
   // Leaves environments, the innermost first, until `depth` are left. The first failure, or a success.
-  ActionResult leave_all(std::size_t depth = 0);
+  // within_ms: for all onExits together; what runs then is killed, and the rest is not started.
+  ActionResult leave_all(std::size_t depth = 0, std::optional<std::int64_t> within_ms = {});
 
   // How many environments are entered.
   [[nodiscard]] std::size_t depth() const;
   // An action failed or was cancelled: tasks are not run any more.
   [[nodiscard]] bool is_over() const;
+  // Neither failed nor cancelled: enter() and run() would start something. For the session's own thread.
+  [[nodiscard]] bool can_run() const;
   [[nodiscard]] const std::filesystem::path& folder() const;
 
   // From any thread. Ends the action that runs now by its cancelation mode, and starts no other but onExits;

@@ -195,6 +195,16 @@ sigset_t stop_signals() {
   return stop;
 }
 
+// The program that job templates call; "" where it was not installed.
+std::filesystem::path kiln_resident_beside_us() {
+  std::error_code error;
+  auto program = std::filesystem::read_symlink("/proc/self/exe", error).replace_filename("kiln-resident");
+  if (!error && std::filesystem::exists(program, error)) return program;
+  log::warn("agent", "{} is not there: job templates cannot use the Blender that stays open",
+            program.string());
+  return {};
+}
+
 void unblock_stop_signals() {
   const auto stop = stop_signals();
   KILN_ASSERT(::pthread_sigmask(SIG_UNBLOCK, &stop, nullptr) == 0);
@@ -291,6 +301,18 @@ struct Agent::Parts {
       if (!tree) return fail(std::move(tree.error()));
       return session::JobTree{std::move(tree->root), std::move(tree->mappings), std::move(tree->hold)};
     };
+    session.fetch_blob = [this](const std::string& digest, const std::function<bool()>& cancelled) {
+      return cache_.fetch_blob(digest, payloads::max_document_bytes, cancelled);
+    };
+    session.fetch_inputs = [this](const TaskId& task,
+                                  const std::function<bool()>& cancelled) -> Result<session::InputTree> {
+      auto inputs = cache_.fetch_inputs(task, cancelled);
+      if (!inputs) return fail(std::move(inputs.error()));
+      auto& tree = inputs->tree;
+      return session::InputTree{std::move(inputs->manifest),
+                                {std::move(tree.root), std::move(tree.mappings), std::move(tree.hold)}};
+    };
+    session.kiln_resident = kiln_resident_beside_us();
     session.on_progress = [this](const session::Progress& at) {
       post_if_room(planner::ProgressMade{at.task, at.attempt, at.phase, at.frame, at.percent, at.eta_s});
     };

@@ -23,11 +23,11 @@ Prefetch::~Prefetch() {
 }
 
 void Prefetch::add(const payloads::RunTask& task) {
-  if (task.manifest.empty()) return;
+  if (task.manifest.empty() && task.of_template.document.empty()) return;
   {
     const std::lock_guard lock(mutex_);
     if (queue_.size() >= max_wishes) return;
-    queue_.push_back({task.task, task.attempt, task.manifest});
+    queue_.push_back(task);
   }
   changed_.notify_one();
 }
@@ -35,7 +35,7 @@ void Prefetch::add(const payloads::RunTask& task) {
 void Prefetch::cancel(const TaskId& task, std::uint32_t attempt) {
   const std::lock_guard lock(mutex_);
   if (queue_.empty()) return;
-  const auto is_it = [&](const Wish& one) { return one.task == task && one.attempt == attempt; };
+  const auto is_it = [&](const payloads::RunTask& one) { return one.task == task && one.attempt == attempt; };
   if (is_it(queue_.front())) cancelled_ = true;
   queue_.erase(std::remove_if(queue_.begin() + 1, queue_.end(), is_it), queue_.end());
 }
@@ -45,18 +45,27 @@ void Prefetch::live() {
   for (;;) {
     changed_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
     if (stopping_) return;
-    const auto manifest = queue_.front().manifest;
+    const auto task = queue_.front();
     cancelled_ = false;
     lock.unlock();
-    // A failure is the task's to report, when it starts. The tree is let go of at once: it stays in the
-    // cache, as the newest.
-    static_cast<void>(config_.fetch(manifest, [&] {
+    fetch(task, [this] {
       const std::lock_guard guard(mutex_);
       return stopping_ || cancelled_;
-    }));
+    });
     lock.lock();
     queue_.pop_front();
   }
+}
+
+// A failure is the task's to report, when it starts. Trees are let go of at once: they stay in the cache, as
+// the newest.
+void Prefetch::fetch(const payloads::RunTask& task, const std::function<bool()>& cancelled) const {
+  const auto& wanted = task.of_template;
+  if (!wanted.document.empty() && config_.fetch_blob && !cancelled())
+    static_cast<void>(config_.fetch_blob(wanted.document, cancelled));
+  if (!task.manifest.empty() && !cancelled()) static_cast<void>(config_.fetch(task.manifest, cancelled));
+  if (wanted.inputs && config_.fetch_inputs && !cancelled())
+    static_cast<void>(config_.fetch_inputs(task.task, cancelled));
 }
 
 }  // namespace kiln::session

@@ -1,11 +1,11 @@
-// Fetches what queued tasks will need while the slots work: one thread, one manifest at a time.
+// Fetches what queued tasks will need while the slots work: one thread, one task's files at a time.
 #pragma once
 
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <mutex>
-#include <string>
 #include <thread>
 
 #include "base/ids.h"
@@ -24,17 +24,13 @@ class Prefetch {
   void cancel(const TaskId& task, std::uint32_t attempt);
 
  private:
-  struct Wish {
-    TaskId task;
-    std::uint32_t attempt = 0;
-    std::string manifest;
-  };
   void live();
+  void fetch(const payloads::RunTask& task, const std::function<bool()>& cancelled) const;
 
   const Config& config_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<Wish> queue_;  // the front one is in work
+  std::deque<payloads::RunTask> queue_;  // the front one is in work
   bool stopping_ = false;
   bool cancelled_ = false;  // the front one is not wanted any more
   std::thread thread_;

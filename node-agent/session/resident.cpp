@@ -41,7 +41,8 @@ Result<Resident> Resident::start(const Launch& launch) {
   options.argv.insert(options.argv.end(),
                       {"-P", launch.script.string(), "--", std::to_string(answer_number)});
   options.cwd = launch.tmp;
-  options.environment = {{"TMPDIR", launch.tmp.string()}};
+  options.environment = launch.environment;
+  options.environment.emplace_back("TMPDIR", launch.tmp.string());
   options.descriptors = {{commands->read.get(), 0},
                          {output->write.get(), 1},
                          {output->write.get(), 2},
@@ -106,7 +107,7 @@ void Resident::tell_lines(const Ear& ear, bool all) {
   output_bytes_.erase(0, begin);
 }
 
-Resident::Next Resident::next(const runtime::EventFd& wake, const Patience& patience, const Ear& ear) {
+Resident::Next Resident::next(const Wakes& wakes, const Patience& patience, const Ear& ear) {
   const auto hang_ms = patience.hang_ms;
   auto last_heard = Clock::now();
   bool output_open = true;
@@ -133,10 +134,11 @@ Resident::Next Resident::next(const runtime::EventFd& wake, const Patience& pati
       pause = std::chrono::milliseconds(-1);
     }
     // A negative descriptor is left out by poll.
-    std::array<pollfd, 4> fds{{{answers_open ? answers_.get() : -1, POLLIN, 0},
+    std::array<pollfd, 5> fds{{{answers_open ? answers_.get() : -1, POLLIN, 0},
                                {output_open ? output_.get() : -1, POLLIN, 0},
                                {process_.pidfd(), POLLIN, 0},
-                               {wake.fd(), POLLIN, 0}}};
+                               {wakes[0], POLLIN | POLLRDHUP, 0},
+                               {wakes[1], POLLIN | POLLRDHUP, 0}}};
     const int ready = ::poll(fds.data(), fds.size(), static_cast<int>(pause.count()));
     if (ready < 0 && errno == EINTR) continue;
 
@@ -145,7 +147,7 @@ Resident::Next Resident::next(const runtime::EventFd& wake, const Patience& pati
     if (fds[0].revents != 0) answers_open = drain(answers_, answer_bytes_, heard);
     tell_lines(ear, false);
     if (heard) last_heard = Clock::now();
-    if (fds[3].revents != 0) return Woken{};
+    if (fds[3].revents != 0 || fds[4].revents != 0) return Woken{};
     if (answer_bytes_.find('\n') != std::string::npos) continue;
     if (fds[2].revents != 0) {
       const auto status = process_.kill();  // already ended: this takes the rest of its group along

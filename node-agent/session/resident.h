@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -11,11 +12,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "base/json.h"
 #include "base/result.h"
-#include "runtime/event_fd.h"
 #include "runtime/fd.h"
 #include "runtime/process.h"
 
@@ -25,11 +27,12 @@ namespace kiln::session {
 extern const std::string_view resident_script;
 
 struct Launch {
-  std::string blender;           // program, looked up in PATH
-  std::filesystem::path script;  // resident_script as a file
-  std::filesystem::path tmp;     // its TMPDIR; exists
-  std::uint32_t threads = 0;     // 0: Blender's own choice
-  bool autoexec = false;         // the scenes' own scripts run
+  std::string blender;                                                // program, looked up in PATH
+  std::filesystem::path script;                                       // resident_script as a file
+  std::filesystem::path tmp;                                          // its TMPDIR; exists
+  std::uint32_t threads = 0;                                          // 0: Blender's own choice
+  bool autoexec = false;                                              // the scenes' own scripts run
+  std::vector<std::pair<std::string, std::string>> environment = {};  // over ours
 };
 
 class Resident {
@@ -52,7 +55,7 @@ class Resident {
   struct Ended {
     runtime::ExitStatus status;
   };
-  struct Woken {};   // `wake` is set
+  struct Woken {};   // one of `wakes` is readable, or its other side is gone
   struct Silent {};  // no sign of life for Patience::hang_ms
   struct Late {};    // Patience::until has passed
   struct Nonsense {  // an answer that is none
@@ -67,9 +70,10 @@ class Resident {
     std::optional<std::chrono::steady_clock::time_point> until;  // whatever is heard
   };
   using Next = std::variant<Json, Ended, Woken, Silent, Late, Nonsense>;
-  // Waits for the next answer, with one poll over answers, stdout, the process and `wake`. After Ended the
+  using Wakes = std::array<int, 2>;  // descriptors; below 0: none
+  // Waits for the next answer, with one poll over answers, stdout, the process and `wakes`. After Ended the
   // process is reaped and its group killed.
-  Next next(const runtime::EventFd& wake, const Patience& patience, const Ear& ear);
+  Next next(const Wakes& wakes, const Patience& patience, const Ear& ear);
 
   // SIGKILL to its group; reaped on return.
   void kill();

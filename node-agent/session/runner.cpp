@@ -23,6 +23,10 @@ struct Runner::State {
       slots.push_back(std::make_unique<Slot>(config, static_cast<int>(i)));
     }
   }
+  // All at once: each may have environments to leave.
+  ~State() {
+    for (const auto& slot : slots) slot->stop();
+  }
   const Config config;
   Prefetch prefetch;
   std::vector<std::unique_ptr<Slot>> slots;

@@ -26,6 +26,12 @@ struct JobTree {
   std::shared_ptr<const void> hold;
 };
 
+// What earlier steps of a job made for one of its tasks, as a tree like the above.
+struct InputTree {
+  payloads::Manifest manifest;
+  JobTree tree;
+};
+
 // Told from the task's thread as things happen.
 struct Progress {
   TaskId task;
@@ -60,10 +66,18 @@ struct Config {
   // Fetches the files of a manifest, or takes them from the cache. Called on task threads and on the prefetch
   // thread; stops early when `cancelled` turns true.
   std::function<Result<JobTree>(const std::string& manifest, const std::function<bool()>& cancelled)> fetch;
+  // Likewise, for tasks of templates: the bytes of a blob, and what earlier steps made for the task. Without
+  // them (or where they fail) such a task fails.
+  std::function<Result<std::string>(const std::string& digest, const std::function<bool()>& cancelled)>
+      fetch_blob = {};
+  std::function<Result<InputTree>(const TaskId& task, const std::function<bool()>& cancelled)> fetch_inputs =
+      {};
   std::function<void(const Progress&)> on_progress;  // from any thread; must not block
   std::function<void(Outcome)> on_outcome;           // from any thread; must not block for long
   // Which GPU a slot's programs see (CUDA_VISIBLE_DEVICES and its like): index = slot; fewer: no variables.
   std::vector<std::vector<std::pair<std::string, std::string>>> slot_environment = {};
+  std::filesystem::path kiln_resident = {};  // the program that templates call; "": not offered to them
+  std::int64_t session_idle_ms = 15'000;     // a template's session without a task is left after this long
 };
 
 class Runner {

@@ -40,15 +40,25 @@ std::uint64_t size_on_disk(const fs::path& file) {
   return error ? 0 : size;
 }
 
-// One blob that a job needs.
+// One content that a job needs.
 struct Wanted {
   std::string hex;
   std::string path;                   // in the job, for people
   std::optional<std::uint64_t> size;  // not known for the manifest
+  std::string url;                    // where the controller has it
 };
+
+std::string blob_url(const std::string& hex) {
+  return "/api/v1/blobs/sha256:" + hex;
+}
+using UrlOf = std::function<std::string(const payloads::ManifestFile&)>;
 
 bool is_worth_another_try(int status) {
   return status >= 500 || status == 408 || status == 429;
+}
+
+bool never() {
+  return false;
 }
 
 tl::unexpected<Error> not_wanted() {
@@ -71,6 +81,18 @@ struct Cache::State {
 
   Result<Tree> fetch(const std::string& manifest, const Cancelled& cancelled);
   Result<Tree> fetch_alone(const std::string& manifest_hex, const Cancelled& cancelled);
+  // The tree of a manifest whose blob is pinned.
+  Result<Tree> complete(const std::string& manifest_hex, const payloads::Manifest& manifest,
+                        const UrlOf& url_of, const Cancelled& cancelled);
+  Result<std::string> fetch_blob(const std::string& digest, std::size_t max_bytes,
+                                 const Cancelled& cancelled);
+  Result<Inputs> fetch_inputs(const TaskId& task, const Cancelled& cancelled);
+  Result<Tree> tree_of_inputs(const TaskId& task, const payloads::Manifest& manifest,
+                              const Cancelled& cancelled);
+  Result<payloads::Manifest> ask_for_inputs(const TaskId& task, const Cancelled& cancelled);
+  Status store_text(const std::string& hex, const std::string& text);
+  Result<std::string> load_text(const std::string& hex, const std::string& what, std::size_t max_bytes,
+                                const Cancelled& cancelled);
   Result<payloads::Manifest> load_manifest(const std::string& manifest_hex, const Cancelled& cancelled);
   Status make_room(std::uint64_t missing);
   Status load_all(const std::vector<Wanted>& missing, const Cancelled& cancelled);
@@ -130,13 +152,19 @@ Result<Tree> Cache::State::fetch_alone(const std::string& manifest_hex, const Ca
   const BlobStore::Pins manifest_pin(store, {manifest_hex});
   const auto manifest = load_manifest(manifest_hex, cancelled);
   if (!manifest) return fail(manifest.error());
-  if (auto tree = store.find_tree(manifest_hex, *manifest)) return std::move(*tree);
+  return complete(
+      manifest_hex, *manifest, [](const auto& file) { return blob_url(hex_of(file.digest)); }, cancelled);
+}
+
+Result<Tree> Cache::State::complete(const std::string& manifest_hex, const payloads::Manifest& manifest,
+                                    const UrlOf& url_of, const Cancelled& cancelled) {
+  if (auto tree = store.find_tree(manifest_hex, manifest)) return std::move(*tree);
 
   std::set<std::string> blobs;
   std::vector<Wanted> missing;
   std::uint64_t total = size_on_disk(store.blob(manifest_hex));
   std::uint64_t missing_bytes = 0;
-  for (const auto& file : manifest->files) {
+  for (const auto& file : manifest.files) {
     if (blobs.insert(hex_of(file.digest)).second) total += file.size;
   }
   if (total > store.max_bytes()) {
@@ -146,31 +174,124 @@ Result<Tree> Cache::State::fetch_alone(const std::string& manifest_hex, const Ca
                             human_bytes(total), human_bytes(store.max_bytes()), human_bytes(total)));
   }
   const BlobStore::Pins pins(store, blobs);
-  for (const auto& file : manifest->files) {
+  for (const auto& file : manifest.files) {
     const auto hex = hex_of(file.digest);
     if (blobs.erase(hex) == 0 || store.has(hex, file.size)) continue;  // each content once
-    missing.push_back({hex, file.path, file.size});
+    missing.push_back({hex, file.path, file.size, url_of(file)});
     const auto held = std::min(size_on_disk(store.partial(hex)), file.size);
     missing_bytes += file.size - held;
   }
   if (auto room = make_room(missing_bytes); !room) return fail(room.error());
   if (auto loaded = load_all(missing, cancelled); !loaded) return fail(loaded.error());
-  return store.build_tree(manifest_hex, *manifest);
+  return store.build_tree(manifest_hex, manifest);
+}
+
+Result<std::string> Cache::State::load_text(const std::string& hex, const std::string& what,
+                                            std::size_t max_bytes, const Cancelled& cancelled) {
+  std::optional<runtime::HttpClient> client;
+  if (!store.has(hex, std::nullopt)) {
+    const Wanted wanted{hex, what, std::nullopt, blob_url(hex)};
+    if (auto loaded = load(wanted, client, cancelled); !loaded) return fail(loaded.error());
+  }
+  return runtime::read_file(store.blob(hex), max_bytes);
 }
 
 Result<payloads::Manifest> Cache::State::load_manifest(const std::string& manifest_hex,
                                                        const Cancelled& cancelled) {
-  std::optional<runtime::HttpClient> client;
-  if (!store.has(manifest_hex, std::nullopt)) {
-    const Wanted wanted{manifest_hex, "the list of the job's files", std::nullopt};
-    if (auto loaded = load(wanted, client, cancelled); !loaded) return fail(loaded.error());
-  }
-  const auto text = runtime::read_file(store.blob(manifest_hex), payloads::max_manifest_bytes);
+  const auto text =
+      load_text(manifest_hex, "the list of the job's files", payloads::max_manifest_bytes, cancelled);
   if (!text) return fail(text.error());
   auto manifest = payloads::decode_manifest(*text);
   if (!manifest)
     return fail(std::move(manifest.error()).with(fmt::format("manifest sha256:{}", manifest_hex)));
   return manifest;
+}
+
+Result<std::string> Cache::State::fetch_blob(const std::string& digest, std::size_t max_bytes,
+                                             const Cancelled& cancelled) {
+  if (!is_digest(digest)) {
+    return fail(Code::invalid,
+                fmt::format("'{}' is no blob: sha256: and 64 hex digits are expected", digest.substr(0, 80)));
+  }
+  if (!store.ready()) return fail(store.ready().error());
+  const auto hex = hex_of(digest);
+  const BlobStore::Pins pin(store, {hex});
+  return load_text(hex, digest, max_bytes, cancelled);
+}
+
+// ---- what earlier steps made ----------------------------------------------------------------------------
+
+Result<Inputs> Cache::State::fetch_inputs(const TaskId& task, const Cancelled& cancelled) {
+  if (!store.ready()) return fail(store.ready().error());
+  const auto doing = [&](Error error) {
+    return fail(std::move(error).with("while fetching what earlier steps made"));
+  };
+  auto manifest = ask_for_inputs(task, cancelled);
+  if (!manifest) return doing(std::move(manifest.error()));
+  auto tree = tree_of_inputs(task, *manifest, cancelled);
+  if (!tree) return doing(std::move(tree.error()));
+  return Inputs{std::move(*manifest), std::move(*tree)};
+}
+
+// Files of several tasks' inputs are the same ones as a rule: the tree's name is its content, as a job's.
+Result<Tree> Cache::State::tree_of_inputs(const TaskId& task, const payloads::Manifest& manifest,
+                                          const Cancelled& cancelled) {
+  const auto text = payloads::encode(manifest);
+  const auto hex = hex_of(runtime::digest_of(text));
+  if (auto tree = store.held(hex)) return std::move(*tree);
+  if (!claim(fetching, hex, cancelled)) return not_wanted();
+  const BlobStore::Pins pin(store, {hex});
+  auto result = [&]() -> Result<Tree> {
+    if (auto tree = store.held(hex)) return std::move(*tree);
+    // Its list lies among the blobs, as every tree's: eviction finds the tree's files by it.
+    if (auto stored = store_text(hex, text); !stored) return fail(std::move(stored.error()));
+    const auto url_of = [&](const payloads::ManifestFile& file) {
+      return fmt::format("/api/v1/jobs/{}/files/{}", task.job.str(), runtime::escape_path(file.path));
+    };
+    return complete(hex, manifest, url_of, cancelled);
+  }();
+  unclaim(fetching, hex);
+  return result;
+}
+
+Status Cache::State::store_text(const std::string& hex, const std::string& text) {
+  if (store.has(hex, text.size())) return {};
+  if (auto reserved = store.reserve(text.size()); !reserved) return reserved;
+  auto written = runtime::write_file_atomically(store.partial(hex), text);
+  if (written) written = store.adopt(hex);
+  if (!written) store.settle(text.size(), size_on_disk(store.partial(hex)));
+  return written;
+}
+
+Result<payloads::Manifest> Cache::State::ask_for_inputs(const TaskId& task, const Cancelled& cancelled) {
+  Backoff backoff;
+  for (;;) {
+    if (cancelled()) return not_wanted();
+    const auto base = wait_for_url(cancelled);
+    if (!base) return fail(base.error());
+    runtime::HttpOptions options;
+    options.cancelled = cancelled;
+    options.max_body_bytes = payloads::max_manifest_bytes;
+    const auto got = runtime::HttpClient(*base, std::move(options))
+                         .get(fmt::format("/api/v1/tasks/{}/inputs", task.str()));
+    if (cancelled()) return not_wanted();
+    Error trouble;
+    if (!got) {
+      trouble = got.error();
+      const bool is_network = trouble.code == Code::unavailable || trouble.code == Code::timeout;
+      if (!is_network) return fail(trouble);
+    } else if (got->ok()) {
+      return payloads::decode_manifest(got->body);
+    } else if (got->status == 404) {
+      return fail(Code::not_found, "the controller knows no such task: " + got->problem());
+    } else {
+      trouble = {Code::unavailable, got->problem()};
+      if (!is_worth_another_try(got->status)) return fail(Code::io, trouble.message);
+    }
+    if (backoff.failures() == 0)
+      log::warn("transfer", "inputs of {}: {}; trying again", task.str(), trouble.message);
+    if (auto waited = wait(backoff.next_ms(), cancelled); !waited) return fail(waited.error());
+  }
 }
 
 // Fails before the first byte is fetched rather than after the last that fits.
@@ -263,7 +384,7 @@ Status Cache::State::load_claimed(const Wanted& wanted, std::optional<runtime::H
         options.cancelled = cancelled;
         client.emplace(*base, std::move(options));
       }
-      const auto got = client->get_file("/api/v1/blobs/sha256:" + wanted.hex, partial, held, max_bytes);
+      const auto got = client->get_file(wanted.url, partial, held, max_bytes);
       const auto now_held = size_on_disk(partial);
       if (now_held > held) {
         backoff.reset();
@@ -384,8 +505,16 @@ void Cache::set_url(const std::string& url) {
 }
 
 Result<Tree> Cache::fetch(const std::string& manifest, const std::function<bool()>& cancelled) {
-  static const Cancelled never = [] { return false; };
   return state_->fetch(manifest, cancelled ? cancelled : never);
+}
+
+Result<std::string> Cache::fetch_blob(const std::string& digest, std::size_t max_bytes,
+                                      const std::function<bool()>& cancelled) {
+  return state_->fetch_blob(digest, max_bytes, cancelled ? cancelled : never);
+}
+
+Result<Inputs> Cache::fetch_inputs(const TaskId& task, const std::function<bool()>& cancelled) {
+  return state_->fetch_inputs(task, cancelled ? cancelled : never);
 }
 
 std::uint64_t Cache::bytes() const {

@@ -5,12 +5,15 @@ answers leave as JSON lines on descriptor FD, never on stdout, which belongs to 
 ends the process. ../README.md describes the commands. Python 3.7 (Blender 2.93) and later; what differs
 between Blender versions sits in functions marked "versions".
 """
+import contextlib
 import json
 import os
 import re
+import runpy
 import sys
 import threading
 import time
+import traceback
 
 import bpy
 from bpy.app.handlers import persistent
@@ -512,7 +515,103 @@ def decoded_size(path):
                      % (os.path.basename(path), blender_says(error)), "attempt")
 
 
-# ---- the two commands ------------------------------------------------------------------------------------
+# ---- what a single frame is asked to be ----------------------------------------------------------------------
+
+# What `--set NAME=VALUE` may change: what makes another picture of the same scene, nothing that runs or writes.
+SETTABLE = ("cycles.samples", "cycles.seed", "cycles.use_denoising", "cycles.use_adaptive_sampling",
+            "cycles.adaptive_threshold", "cycles.time_limit", "eevee.taa_render_samples",
+            "render.dither_intensity", "render.resolution_percentage", "render.resolution_x", "render.resolution_y",
+            "render.film_transparent", "render.use_motion_blur", "render.use_compositing", "render.use_sequencer",
+            "render.image_settings.color_mode", "render.image_settings.color_depth",
+            "render.image_settings.compression", "render.image_settings.exr_codec")
+SHORT = {"resolution_percentage": "render.resolution_percentage", "samples": "cycles.samples",
+         "seed": "cycles.seed", "dither_intensity": "render.dither_intensity"}
+
+
+def bad_setting(text):
+    return Failed("bad-setting", text)
+
+
+def convert(name, now, text):
+    """The text as what the setting holds now."""
+    try:
+        if isinstance(now, bool):
+            return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+        return type(now)(text)
+    except (KeyError, ValueError):
+        kind = {bool: "true or false", int: "a whole number", float: "a number"}.get(type(now), "a text")
+        raise bad_setting("%s=%s: must be %s" % (name, text, kind))
+
+
+def check_names(overrides):
+    for name in overrides:
+        if SHORT.get(name, name) not in SETTABLE:
+            raise bad_setting("'%s' cannot be set: use one of %s" % (name, ", ".join(SETTABLE)))
+
+
+class Changes:
+    """Settings of the scene for a while: undone in reverse."""
+
+    def __init__(self, scene):
+        self.scene, self.undo = scene, []
+
+    def set(self, name, value):
+        owner, _, attribute = name.rpartition(".")
+        holder = self.scene
+        for part in owner.split("."):
+            holder = getattr(holder, part, None)
+        if not hasattr(holder, attribute):
+            raise bad_setting("'%s' is not known to %s" % (name, this_blender()))
+        now = getattr(holder, attribute)
+        if isinstance(value, str) and not isinstance(now, str):
+            value = convert(name, now, value)
+        try:
+            setattr(holder, attribute, value)
+        except (TypeError, ValueError) as error:
+            raise bad_setting("%s=%s: %s" % (name, value, blender_says(error)))
+        self.undo.append((holder, attribute, now))
+
+    def back(self):
+        while self.undo:
+            holder, attribute, value = self.undo.pop()
+            with contextlib.suppress(ReferenceError):  # a script opened another file: nothing to restore
+                setattr(holder, attribute, value)
+
+
+@contextlib.contextmanager
+def settings_for(scene, settings):
+    """border, samples, sample_offset, set: as the agent's render_request.h has them."""
+    changes = Changes(scene)
+    try:
+        cycles = scene.render.engine == "CYCLES"
+        border = settings.get("border")
+        if border:
+            # The bounds go first to where any value fits: each pushes against the other.
+            for name, value in (("min_x", 0.0), ("max_x", 1.0), ("min_y", 0.0), ("max_y", 1.0)):
+                changes.set("render.border_" + name, value)
+            for name, value in zip(("min_x", "max_x", "min_y", "max_y"), border):
+                changes.set("render.border_" + name, float(value))
+            changes.set("render.use_border", True)
+            changes.set("render.use_crop_to_border", True)
+        if settings.get("samples") is not None:
+            changes.set("cycles.samples" if cycles else "eevee.taa_render_samples", int(settings["samples"]))
+        if settings.get("sample_offset") is not None:
+            if not cycles:
+                raise bad_setting("--sample-offset needs Cycles; the scene's engine is %s" % scene.render.engine)
+            # Parts of a picture's samples can only be put together where every pixel has as many, unfiltered.
+            changes.set("cycles.use_adaptive_sampling", False)
+            changes.set("cycles.use_denoising", False)
+            changes.set("cycles.sample_offset", int(settings["sample_offset"]))
+        overrides = settings.get("set") or {}
+        check_names(overrides)
+        for name, value in sorted(overrides.items()):
+            changes.set(SHORT.get(name, name), value)
+        yield
+    finally:
+        changes.back()
+
+
+# ---- the commands ----------------------------------------------------------------------------------------
 
 
 class Session:
@@ -588,14 +687,20 @@ class Session:
                 self.answers.say("stats", text=text[:500])
         return stats
 
-    def render(self, frame, folder):
+    def render(self, frame, folder, settings=None):
         if not self.is_open:
             raise Failed("render-failed", "no scene is open", "attempt")
-        scene, warnings = bpy.context.scene, self.warnings
+        scene = bpy.context.scene
+        settings = settings or {}
+        with settings_for(scene, settings):
+            self.render_as_set(scene, frame, folder, settings.get("name") or self.output)
+
+    def render_as_set(self, scene, frame, folder, output):
+        warnings = self.warnings
         if self.device == "gpu":
             check_gpu(scene)
         render = scene.render
-        render.filepath = os.path.join(folder, relative_output(self.output))
+        render.filepath = os.path.join(folder, relative_output(output))
         redirect_file_outputs(scene, folder, warnings)
         expected = expected_files(scene, frame)
         for path in expected:
@@ -639,6 +744,32 @@ class Session:
             files += [{"path": os.path.relpath(path, folder), "main": False, "width": 0, "height": 0}
                       for path in found if path not in taken]
         self.answers.say("rendered", frame=frame, seconds=seconds, files=files, warnings=warnings.take())
+
+    def script(self, path, arguments, frames, folder, with_scene, settings):
+        """A file of the template, with the scene open; sys.argv as `blender scene -P path -- arguments` has it."""
+        self.is_open = False  # whatever comes of it
+        if not os.path.isfile(path):
+            raise Failed("script-failed", "there is no script %s" % path)
+        if not with_scene:
+            bpy.ops.wm.read_factory_settings(use_empty=True)
+        before, sys.argv = sys.argv, ["blender", bpy.data.filepath, "-P", path, "--"] + arguments
+        sys.path.insert(0, os.path.dirname(path))
+        sys.stdout.reconfigure(line_buffering=True)  # what it prints is heard as it is printed
+        try:
+            with settings_for(bpy.context.scene, settings):
+                runpy.run_path(path, {"kiln_output": folder, "kiln_frames": frames}, "__main__")
+        except SystemExit as left:
+            if left.code not in (None, 0):
+                raise Failed("script-failed", "%s ended with %s" % (os.path.basename(path), left.code), "attempt")
+        except Exception as error:
+            traceback.print_exc()
+            lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
+            where = "%s, line %d" % (os.path.basename(path), lines[-1]) if lines else os.path.basename(path)
+            raise Failed("script-failed", "%s: %s: %s" % (where, type(error).__name__, error), "attempt")
+        finally:
+            sys.argv = before
+            sys.path.remove(os.path.dirname(path))
+        self.answers.say("ran", warnings=self.warnings.take())
 
     @staticmethod
     def write_frame(scene, frame, expected):
@@ -687,7 +818,7 @@ def main():
     answers = Answers(int(sys.argv[sys.argv.index("--") + 1]))
     session = Session(answers)
     answers.say("ready", version=version_text(bpy.app.version), pid=os.getpid())
-    commands = {"open": session.open, "render": session.render}
+    commands = {"open": session.open, "render": session.render, "script": session.script}
     for line in sys.stdin.buffer:
         command = json.loads(line.decode())
         name = command.pop("command")

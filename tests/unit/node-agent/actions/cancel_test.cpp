@@ -210,6 +210,48 @@ steps: [{name: Only, script: {actions: {onRun: {command: "true"}}}}]
   check(!fs::exists(bench.root / "out"));
 }
 
+void its_owners_limits_end_an_action() {
+  const struct {
+    const char* script;
+    Limits limits;
+    Ending ending;
+    const char* said;
+  } cases[] = {
+      {"while true; do echo x; sleep 0.05; done", {.run_ms = 300}, Ending::timed_out, "the 0.3 s"},
+      {"echo x; sleep 1000", {.silence_ms = 300}, Ending::silent, "no line for 0.3 s"},
+      {"for i in 1 2 3 4; do echo x; sleep 0.1; done",
+       {.run_ms = 60'000, .silence_ms = 30'000},
+       Ending::succeeded,
+       ""},
+  };
+  for (const auto& one : cases) {
+    Bench bench(fmt::format(R"yaml(
+name: Limited
+steps: [{{name: Only, script: {{actions: {{onRun: {{command: bash, args: ["-c", "{}"]}}}}}}}}]
+)yaml",
+                            one.script));
+    const auto& step = bench.job.steps[0];
+    check_ending(bench.session->run(step.script, bench.job.extensions, step.space.at(0), one.limits),
+                 one.ending, one.said);
+  }
+}
+
+void environments_are_left_within_the_time_that_is_given() {
+  Bench bench(R"yaml(
+name: Slow
+jobEnvironments:
+- {name: One, script: {actions: {onEnter: {command: "true"}, onExit: {command: bash, args: ["-c", "echo one > $OUT"]}}}}
+- {name: Two, script: {actions: {onEnter: {command: "true"}, onExit: {command: bash, args: ["-c", "trap '' TERM; echo waits; sleep 1000"], cancelation: {mode: NOTIFY_THEN_TERMINATE}}}}}
+steps: [{name: Only, script: {actions: {onRun: {command: "true"}}}}]
+)yaml");
+  check_success(bench.enter());
+  check(bench.session->can_run());
+  check_ending(bench.session->leave_all(0, 200), Ending::timed_out, "environment 'Two'");
+  check_equal(bench.session->depth(), 0U);
+  check(!bench.session->can_run());
+  check(!fs::exists(bench.root / "out"));  // there was no time left for it
+}
+
 }  // namespace
 
 int main() {
@@ -230,5 +272,8 @@ int main() {
            &a_task_that_goes_on_starting_processes_is_ended},
           {"a session that is dropped takes its daemons along",
            &a_session_that_is_dropped_takes_its_daemons_along},
+          {"its owner's limits end an action", &its_owners_limits_end_an_action},
+          {"environments are left within the time that is given",
+           &environments_are_left_within_the_time_that_is_given},
       });
 }

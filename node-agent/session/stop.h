@@ -1,0 +1,29 @@
+// How a step of a task's work ends when it does not succeed.
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+#include <tl/expected.hpp>
+
+#include "base/result.h"
+#include "payloads/http_bodies.h"
+
+namespace kiln::session {
+
+// Why a task goes no further.
+struct Stop {
+  bool cancelled = false;
+  payloads::Failure failure;
+};
+template <class T>
+using Step = tl::expected<T, Stop>;
+
+// This box could not do it: disk-full when `scratch` has no room left, whatever the error says;
+// frame-invalid for what is invalid; else scratch-unusable.
+Stop stopped_by(const Error& error, std::string_view doing, const std::filesystem::path& scratch);
+
+// Files could not be had: missing-file (the whole job) when they are gone from the controller, disk-full,
+// else fetch-failed.
+Stop not_fetched(const Error& error, std::string_view doing, const std::filesystem::path& scratch);
+
+}  // namespace kiln::session
