@@ -44,6 +44,9 @@ struct ResultQuery {
   std::optional<JobId> job;  // absent: of every job, newest first
   std::uint32_t from = 0;
   std::uint32_t limit = 200;  // at most 1000
+  // Of a job: only tasks from this number on, and below that one.
+  std::uint32_t from_task = 0;
+  std::uint32_t to_task = 0xffffffffU;
 };
 
 // The database as of the last committed batch. Thread-safe.

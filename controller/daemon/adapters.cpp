@@ -26,7 +26,7 @@ Result<std::vector<scheduler::AttemptRow>> DatabaseReader::attempts(const TaskId
   return reader_.attempts(task);
 }
 Result<std::vector<scheduler::ResultRow>> DatabaseReader::results(const api::ResultQuery& query) {
-  return reader_.results({query.job, query.from, query.limit});
+  return reader_.results({query.job, query.from, query.limit, query.from_task, query.to_task});
 }
 Result<std::vector<scheduler::NodeRow>> DatabaseReader::nodes() {
   return reader_.nodes();
@@ -136,6 +136,9 @@ bool DiskStorage::has_result(const TaskId& task, std::uint32_t attempt, const st
   return results_.has(task, attempt, path, digest);
 }
 
+std::string DiskStorage::placed(const TaskId& task, std::uint32_t attempt, const std::string& path) {
+  return results_.placed(task, attempt, path);
+}
 Result<std::unique_ptr<api::Upload>> DiskStorage::put_log(const TaskId& task, std::uint32_t attempt,
                                                           std::uint64_t size) {
   if (size > max_log_upload_bytes) {

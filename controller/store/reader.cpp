@@ -51,8 +51,8 @@ const Queries& queries() {
         "OFFSET ?",
         result_columns);
     q.results_of_job = fmt::format(
-        "SELECT {} FROM result WHERE job = (SELECT number FROM job WHERE id = ?) ORDER BY task, path LIMIT ? "
-        "OFFSET ?",
+        "SELECT {} FROM result WHERE job = (SELECT number FROM job WHERE id = ?) AND task >= ? AND task < ? "
+        "ORDER BY task, path LIMIT ? OFFSET ?",
         result_columns);
     q.nodes = fmt::format("SELECT {} FROM node ORDER BY id", node_columns);
     q.node = fmt::format("SELECT {} FROM node WHERE id = ?", node_columns);
@@ -283,8 +283,8 @@ Result<std::vector<scheduler::ResultRow>> Reader::results(const ResultQuery& que
   return pool_->with([&](Connection& connection) {
     if (query.job) {
       const auto read = [&query](const Row& row) { return read_result(row, *query.job); };
-      return connection.rows<scheduler::ResultRow>(queries().results_of_job, read, query.job->str(), limit,
-                                                   query.from);
+      return connection.rows<scheduler::ResultRow>(queries().results_of_job, read, query.job->str(),
+                                                   query.from_task, query.to_task, limit, query.from);
     }
     const auto read = [](const Row& row) -> Result<scheduler::ResultRow> {
       const auto job = read_job_id(row, result_column_count);

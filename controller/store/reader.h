@@ -32,6 +32,8 @@ struct ResultQuery {
   std::optional<JobId> job = {};  // absent: of every job, newest first
   std::uint32_t from = 0;         // results to skip, in the answer's order
   std::uint32_t limit = 200;
+  std::uint32_t from_task = 0;          // of a job: only tasks from this number on…
+  std::uint32_t to_task = 0xffffffffU;  // …and below this one
 };
 
 class Reader {

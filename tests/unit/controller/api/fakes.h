@@ -110,8 +110,10 @@ struct FakeReader final : Reader {
   Result<std::vector<sch::ResultRow>> results(const ResultQuery& query) override {
     std::vector<sch::ResultRow> out;
     for (const auto& row : result_rows) {
-      if (!query.job || row.task.job == *query.job) out.push_back(row);
+      const bool is_asked = row.task.index >= query.from_task && row.task.index < query.to_task;
+      if (!query.job || (row.task.job == *query.job && is_asked)) out.push_back(row);
     }
+    out.erase(out.begin(), out.begin() + std::min<std::ptrdiff_t>(query.from, std::ssize(out)));
     return out;
   }
   Result<std::vector<sch::NodeRow>> nodes() override {
@@ -290,6 +292,11 @@ struct FakeStorage final : Storage {
                   const std::string& digest) override {
     const std::lock_guard lock(mutex);
     return incoming.contains(key_of(task, attempt, path + digest));
+  }
+  std::map<std::string, std::string> renames;  // key_of() to another name
+  std::string placed(const TaskId& task, std::uint32_t attempt, const std::string& path) override {
+    const auto found = renames.find(key_of(task, attempt, path));
+    return found == renames.end() ? path : found->second;
   }
   Result<std::unique_ptr<Upload>> put_log(const TaskId& task, std::uint32_t attempt, std::uint64_t) override {
     if (refusal) return fail(*refusal);
