@@ -99,6 +99,12 @@ Status check_type_name(std::string_view name) {
 
 Json describe(const JobType& type) {
   Json json = Json::object({{"name", type.name}, {"built_in", type.is_built_in}});
+  if (!type.error.empty()) {
+    json.set("title", type.name);
+    json.set("description", "");
+    json.set("error", as_sentence(type.error));
+    return json;
+  }
   const auto parsed =
       openjd::parse_template(type.text.text, type.text.is_json ? openjd::Syntax::json : openjd::Syntax::yaml);
   const auto* job = parsed ? std::get_if<openjd::JobTemplate>(&*parsed) : nullptr;

@@ -259,6 +259,7 @@ void no_list_scans_or_sorts() {
     if (parameters == 2) status = plan->each(take, 1, 1);
     if (parameters == 3) status = plan->each(take, 1, 1, 1);
     if (parameters == 4) status = plan->each(take, 1, 1, 1, 1);
+    if (parameters == 5) status = plan->each(take, 1, 1, 1, 1, 1);
     check_ok(status);
     check(!steps.empty());
     // Reading a whole table in its own order is right for the two lists that want just that.
