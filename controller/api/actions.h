@@ -5,6 +5,7 @@
 #include <string>
 
 #include "api/api.h"
+#include "compiler/compile.h"
 #include "payloads/http_bodies.h"
 
 namespace kiln::api {
@@ -14,11 +15,11 @@ struct Submitted {
   bool is_duplicate = false;  // the same user sent the same cid before
 };
 
-// Checks the submission against the farm (frames, files, the scene's Blender version, renderers), stores its
-// manifest and hands it to the scheduler. Errors: invalid with one line that says what to do; whatever the
-// farm refuses.
-Result<Submitted> submit_job(Api& api, const std::string& user, const std::string& cid,
-                             const payloads::JobSubmission& submission);
+// Compiles the submission and checks it against the farm (files, the scene's Blender version, what the nodes
+// have, the jobs it waits for), stores its manifest and document and hands it to the scheduler. Refused with
+// everything that is wrong with it, each problem saying what to do; or as the farm refuses.
+compiler::Accepted<Submitted> submit_job(Api& api, const std::string& user, const std::string& cid,
+                                         const payloads::JobSubmission& submission);
 
 // `job`: an id or a number. Each gives the job as it is afterwards. Errors: not_found; invalid; conflict when
 // the job's state forbids it.

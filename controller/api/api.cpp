@@ -38,6 +38,7 @@ http::Router make_router(Api& api) {
   add_node_routes(router, api);
   add_event_routes(router, api);
   add_metric_routes(router, api);
+  add_type_routes(router, api);
   add_page_routes(router, api);
   return router;
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "api/assets.h"
 #include "api/broadcaster.h"
@@ -12,6 +13,7 @@
 #include "api/farm.h"
 #include "api/storage.h"
 #include "base/time.h"
+#include "compiler/job_types.h"
 #include "http/router.h"
 #include "http/server.h"
 
@@ -41,6 +43,8 @@ struct Api {
   std::function<Instant()> now;           // thread-safe
   Instant started;                        // for the uptime
   std::atomic<int> large_bodies = 0;      // being read and parsed now
+  // The studio's own job types as they lie on the disk now; none: there is no folder of them. Thread-safe.
+  std::function<std::vector<compiler::JobType>()> own_types = {};
 };
 
 // Every route, ready for http::Server. `api` outlives the router.

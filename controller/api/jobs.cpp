@@ -37,6 +37,21 @@ class LargeBody {
   bool is_taken_ = true;
 };
 
+// Problem JSON with everything that is wrong as a list besides.
+http::Response refused(const compiler::Refusal& refusal) {
+  auto response = http::problem(refusal.error());
+  if (refusal.problems.size() < 2 && refusal.problems.front().path.empty()) return response;
+  Json list(Json::Array{});
+  for (const auto& one : refusal.problems)
+    list.push(Json::object({{"path", one.path}, {"message", as_sentence(one.message)}}));
+  auto json = Json::parse(std::get<std::string>(response.body));
+  KILN_ASSERT(json.has_value());
+  json->set("problems", std::move(list));
+  if (refusal.left_out > 0) json->set("problems_left_out", refusal.left_out);
+  response.body = json->dump();
+  return response;
+}
+
 http::Response submit(Api& api, http::Request& request) {
   const auto user = user_of(request);
   if (!user) return http::problem(user.error());
@@ -51,7 +66,7 @@ http::Response submit(Api& api, http::Request& request) {
   const auto submission = payloads::decode_job_submission(std::string_view(*body));
   if (!submission) return http::problem(submission.error());
   const auto submitted = submit_job(api, *user, cid, *submission);
-  if (!submitted) return http::problem(submitted.error());
+  if (!submitted) return refused(submitted.error());
   http::Response response = json_response(shown(api, submitted->job), submitted->is_duplicate ? 200 : 201);
   response.set("Location", "/api/v1/jobs/" + submitted->job.id.str());
   return response;

@@ -41,7 +41,7 @@ Result<Reply> submit(Api& api, const std::string& user, const payloads::Request&
   auto submission = payloads::decode_job_submission(request.body);
   if (!submission) return fail(std::move(submission.error()));
   auto submitted = submit_job(api, user, request.cid, *submission);
-  if (!submitted) return fail(std::move(submitted.error()));
+  if (!submitted) return fail(submitted.error().error());
   return Reply{submitted->is_duplicate ? 200 : 201, brief(shown(api, submitted->job))};
 }
 

@@ -18,7 +18,11 @@ void add_blob_routes(http::Router& router, Api& api);    // blobs
 void add_node_routes(http::Router& router, Api& api);    // nodes, telemetry
 void add_event_routes(http::Router& router, Api& api);   // the live stream
 void add_metric_routes(http::Router& router, Api& api);  // metrics
+void add_type_routes(http::Router& router, Api& api);    // job types
 void add_page_routes(http::Router& router, Api& api);    // everything else
+
+// The studio's job types and the built-in ones.
+std::vector<compiler::JobType> job_types(Api& api);
 
 http::Response json_response(const Json& json, int status = 200);
 // A whole-number query parameter from 0 to `max`, or `otherwise` when absent. Errors: invalid.

@@ -39,13 +39,50 @@ void set_live(Json& json, const LiveNode& live) {
   if (live.host) json.set("host", payloads::to_json(*live.host));
 }
 
+// Steps of a job from a template: what they are cut into, and how far they are.
+void set_template(Json& json, const scheduler::JobRow& job) {
+  if (job.spec.steps.empty()) return;
+  json.set("document", job.spec.document);
+  Json steps(Json::Array{});
+  for (std::size_t i = 0; i < job.spec.steps.size(); ++i) {
+    const auto& step = job.spec.steps[i];
+    Json one = Json::object({{"name", step.name}, {"units", step.units}, {"chunk", step.chunk}});
+    if (step.target_s != 0) one.set("target_s", step.target_s);
+    if (!step.frames.empty()) one.set("frames", step.frames.str());
+    Json after(Json::Array{});
+    for (const auto number : step.after) after.push(job.spec.steps[number].name);
+    one.set("after", std::move(after));
+    if (!step.pairs_with.empty()) {
+      Json pairs(Json::Array{});
+      for (const auto number : step.pairs_with) pairs.push(job.spec.steps[number].name);
+      one.set("pairs_with", std::move(pairs));
+    }
+    if (i < job.steps.size()) one.set("tasks", payloads::to_json(job.steps[i]));
+    steps.push(std::move(one));
+  }
+  json.set("steps", std::move(steps));
+}
+
+void set_wishes(Json& json, const scheduler::JobRow& job) {
+  const auto& production = job.spec.production;
+  if (!production.project.empty()) json.set("project", production.project);
+  if (!production.sequence.empty()) json.set("sequence", production.sequence);
+  if (!production.shot.empty()) json.set("shot", production.shot);
+  const auto& wishes = job.wishes;
+  if (wishes.slot_limit != 0) json.set("slot_limit", wishes.slot_limit);
+  if (wishes.node_limit != 0) json.set("node_limit", wishes.node_limit);
+  if (!wishes.tags.empty()) json.set("tags", strings(wishes.tags));
+  if (!wishes.after.empty()) json.set("after", Json(Json::Array(wishes.after.begin(), wishes.after.end())));
+  if (wishes.start_ms != 0) json.set("start_ms", wishes.start_ms);
+}
+
 }  // namespace
 
 Json to_json(const scheduler::JobRow& job, const std::string& output_dir) {
   Json json = Json::object({{"id", job.id.str()},
                             {"number", job.number},
                             {"name", job.spec.name},
-                            {"type", job.spec.renderer},
+                            {"type", job.spec.type.empty() ? job.spec.renderer : job.spec.type},
                             {"state", scheduler::shown_state(job)},
                             {"priority", job.priority},
                             {"user", job.user},
@@ -63,6 +100,8 @@ Json to_json(const scheduler::JobRow& job, const std::string& output_dir) {
   if (options.stall_s != 0) json.set("stall_s", options.stall_s);
   if (job.spec.retries) json.set("retries", *job.spec.retries);
   if (job.spec.fail_pct) json.set("fail_pct", *job.spec.fail_pct);
+  set_template(json, job);
+  set_wishes(json, job);
   json.set("scene_file", options.scene_file);
   json.set("manifest", job.spec.manifest);
   json.set("created_ms", job.created_ms);

@@ -67,6 +67,11 @@ class Storage {
                                                   std::uint64_t size) = 0;
   virtual Result<Stored> open_log(const TaskId& task, std::uint32_t attempt) = 0;  // Errors: not_found, io
 
+  // What that file of an accepted attempt is called in the output: another name than its path while another
+  // task's file has that and the database does not say so yet.
+  [[nodiscard]] virtual std::string placed(const TaskId& task, std::uint32_t attempt,
+                                           const std::string& path) = 0;
+
   // ---- output ------------------------------------------------------------------------------------------
   [[nodiscard]] virtual std::string output_dir(const JobId& job) = 0;                 // absolute
   virtual Result<Stored> open_output(const JobId& job, const std::string& path) = 0;  // Errors: not_found, io

@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "api/actions.h"
+#include "api/routes.h"
 #include "compiler/blend_file.h"
 #include "compiler/compile.h"
+#include "compiler/feasible.h"
 
 namespace kiln::api {
 
@@ -46,39 +48,6 @@ std::vector<Installed> installed(const std::vector<scheduler::NodeRow>& nodes, s
     }
   }
   return out;
-}
-
-// A box that just came looks for its renderers for some seconds before it introduces itself.
-bool is_still_looking(const scheduler::NodeRow& node) {
-  return node.info.agent_version.empty();
-}
-
-Status check_renderer(const std::vector<scheduler::NodeRow>& nodes, const std::string& renderer) {
-  if (renderer == nothing_rendered || nodes.empty() || !installed(nodes, renderer).empty()) return {};
-  if (std::any_of(nodes.begin(), nodes.end(), is_still_looking)) return {};
-  return fail(Code::invalid,
-              fmt::format("no node has {0}: install {0} on a node (on Debian: apt install {0}) and restart "
-                          "its kiln-agent, then submit again",
-                          renderer));
-}
-
-// Where none has a GPU the job would wait for ever, without a word.
-Status check_device(const std::vector<scheduler::NodeRow>& nodes, const compiler::CompiledJob& job) {
-  if (job.options.device != payloads::Device::gpu || job.renderer == nothing_rendered || nodes.empty())
-    return {};
-  const auto could = [&](const scheduler::NodeRow& node) {
-    const auto& renderers = node.info.renderers;
-    return is_still_looking(node) ||
-           (!node.info.gpus.empty() && std::any_of(renderers.begin(), renderers.end(), [&](const auto& one) {
-             return one.name == job.renderer;
-           }));
-  };
-  if (std::any_of(nodes.begin(), nodes.end(), could)) return {};
-  return fail(
-      Code::invalid,
-      fmt::format("options.device: the job asks for a GPU, and none of the farm's nodes with {} has one: "
-                  "leave it out to render on their CPUs, or add a box with a GPU and its driver",
-                  job.renderer));
 }
 
 Status check_files(Storage& storage, const payloads::Manifest& manifest) {
@@ -150,45 +119,69 @@ Status check_scene(Storage& storage, const std::vector<scheduler::NodeRow>& node
           digits.size() >= 2 ? fmt::format("{}.{}", digits[0], digits[1]) : newest->version));
 }
 
+// The numbers of the jobs that these ids and numbers name, each once.
+compiler::Accepted<std::vector<std::uint64_t>> known_jobs(Api& api, const std::vector<std::string>& names) {
+  std::set<std::uint64_t> numbers;
+  std::vector<compiler::Problem> problems;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const auto job = api.reader.job(names[i]);
+    if (job) {
+      numbers.insert(job->number);
+    } else if (job.error().code == Code::not_found || job.error().code == Code::invalid) {
+      problems.push_back({fmt::format("after[{}]", i), job.error().message});
+    } else {
+      return tl::make_unexpected(compiler::Refusal(job.error()));
+    }
+  }
+  if (!problems.empty()) return tl::make_unexpected(compiler::Refusal(Code::invalid, std::move(problems)));
+  return std::vector<std::uint64_t>(numbers.begin(), numbers.end());
+}
+
 }  // namespace
 
-Result<Submitted> submit_job(Api& api, const std::string& user, const std::string& cid,
-                             const payloads::JobSubmission& submission) {
-  auto compiled = compiler::compile(submission);
-  if (!compiled) return fail(std::move(compiled.error()));
+compiler::Accepted<Submitted> submit_job(Api& api, const std::string& user, const std::string& cid,
+                                         const payloads::JobSubmission& submission) {
+  const auto refuse = [](Error error) { return tl::make_unexpected(compiler::Refusal(error)); };
+  auto compiled = compiler::compile(submission, job_types(api));
+  if (!compiled) return tl::make_unexpected(std::move(compiled.error()));
   const auto nodes = api.reader.nodes();
-  if (!nodes) return fail(nodes.error());
-  if (auto checked = check_renderer(*nodes, compiled->renderer); !checked)
-    return fail(std::move(checked.error()));
-  if (auto checked = check_device(*nodes, *compiled); !checked) return fail(std::move(checked.error()));
+  if (!nodes) return refuse(nodes.error());
+  if (auto problems = compiler::impossible(*compiled, *nodes); !problems.empty())
+    return tl::make_unexpected(compiler::Refusal(Code::invalid, std::move(problems)));
+  auto after = known_jobs(api, submission.after);
+  if (!after) return tl::make_unexpected(std::move(after.error()));
 
-  scheduler::JobSpec spec;
-  spec.name = std::move(compiled->name);
-  spec.renderer = std::move(compiled->renderer);
-  spec.frames = std::move(compiled->frames);
-  spec.chunk = compiled->chunk;
-  spec.options = std::move(compiled->options);
-  spec.retries = compiled->retries;
-  spec.fail_pct = compiled->fail_pct;
-  if (spec.renderer != nothing_rendered) {
+  auto& spec = compiled->spec;
+  if (spec.renderer != nothing_rendered && !submission.manifest.files.empty()) {
     if (auto checked = check_files(api.storage, submission.manifest); !checked)
-      return fail(std::move(checked.error()));
+      return refuse(std::move(checked.error()));
+  }
+  if (spec.renderer == "blender") {
     if (auto checked = check_scene(api.storage, *nodes, submission); !checked)
-      return fail(std::move(checked.error()));
+      return refuse(std::move(checked.error()));
+  }
+  if (spec.renderer != nothing_rendered && !submission.manifest.files.empty()) {
     auto manifest = api.storage.put_text(payloads::encode(submission.manifest));
-    if (!manifest) return fail(std::move(manifest.error()).with("storing the manifest"));
+    if (!manifest) return refuse(std::move(manifest.error()).with("storing the manifest"));
     spec.manifest = std::move(*manifest);
   }
+  if (!compiled->document.empty()) {
+    auto document = api.storage.put_text(compiled->document);
+    if (!document) return refuse(std::move(document.error()).with("storing the template"));
+    spec.document = std::move(*document);
+  }
+  auto wishes = std::move(compiled->wishes);
+  wishes.after = std::move(*after);
 
   auto answer = api.farm.ask([&](scheduler::RequestId request) {
     return scheduler::SubmitJob{request, spec, submission.priority, submission.paused,
-                                user,    cid,  api.random()};
+                                user,    cid,  api.random(),        wishes};
   });
-  if (!answer) return fail(std::move(answer.error()));
+  if (!answer) return refuse(std::move(answer.error()));
   const auto* accepted = std::get_if<scheduler::JobAccepted>(&*answer);
   KILN_ASSERT(accepted != nullptr);
   auto job = api.reader.job(accepted->job.str());
-  if (!job) return fail(std::move(job.error()));
+  if (!job) return refuse(std::move(job.error()));
   return Submitted{std::move(*job), accepted->duplicate};
 }
 

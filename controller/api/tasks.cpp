@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <map>
+
 #include "api/routes.h"
 #include "api/shapes.h"
 #include "runtime/sha256.h"
@@ -10,6 +12,7 @@ namespace {
 
 constexpr std::uint64_t max_log_bytes = 16ULL << 20U;
 constexpr std::size_t max_report_bytes = 1U << 20U;
+constexpr std::uint32_t max_page = 1000;  // results read at once
 
 http::Response shown_task(Api& api, const Result<FoundTask>& task) {
   if (!task) return http::problem(task.error());
@@ -34,6 +37,61 @@ http::Response judge(Api& api, http::Request& request, Status (*verdict)(Api&, c
   if (!task) return http::problem(task.error());
   if (const auto judged = verdict(api, task->id); !judged) return http::problem(judged.error());
   return shown_task(api, find_task(api, request.param("task")));
+}
+
+// What the tasks [from, to) delivered. Errors: those of the reader; unavailable while two files of one name
+// are being told apart.
+Status add_inputs(Api& api, const scheduler::JobRow& job, std::uint32_t from, std::uint32_t to,
+                  std::map<std::string, payloads::ManifestFile>& files) {
+  ResultQuery query{.job = job.id, .limit = max_page, .from_task = from, .to_task = to};
+  for (;;) {
+    const auto rows = api.reader.results(query);
+    if (!rows) return fail(rows.error());
+    for (const auto& row : *rows) {
+      const auto path = api.storage.placed(row.task, row.attempt, row.file.path);
+      const auto [known, is_new] =
+          files.try_emplace(path, payloads::ManifestFile{path, row.file.digest, row.file.size});
+      // The same content under the same name lies there once.
+      if (is_new || known->second.digest == row.file.digest) continue;
+      return fail(Code::unavailable,
+                  fmt::format("two tasks delivered {}; one of them is being given another name", path));
+    }
+    if (rows->size() < query.limit) return {};
+    query.from += query.limit;
+  }
+}
+
+// The files that earlier steps made for this task, as a manifest: each lies under jobs/{job}/files.
+http::Response get_inputs(Api& api, http::Request& request) {
+  const auto task = find_task(api, request.param("task"));
+  if (!task) return http::problem(task.error());
+  const auto& spec = task->job.spec;
+  const auto steps = spec.all_steps();
+  const auto place = spec.place_of(task->id.index);
+  std::vector<std::uint32_t> firsts;
+  std::uint32_t first = 0;
+  for (const auto& step : steps) {
+    firsts.push_back(first);
+    first += step.max_tasks();
+  }
+  std::map<std::string, payloads::ManifestFile> files;
+  for (const auto other : steps[place.step].after) {
+    const auto end = firsts[other] + steps[other].max_tasks();
+    if (const auto added = add_inputs(api, task->job, firsts[other], end, files); !added)
+      return http::problem(added.error());
+  }
+  for (const auto other : steps[place.step].pairs_with) {
+    const auto partner = firsts[other] + (task->id.index - place.first);
+    if (const auto added = add_inputs(api, task->job, partner, partner + 1, files); !added)
+      return http::problem(added.error());
+  }
+  if (files.size() > payloads::max_manifest_files) {
+    return http::problem(413, fmt::format("the steps before made {} files; a task may have {}", files.size(),
+                                          payloads::max_manifest_files));
+  }
+  payloads::Manifest manifest;
+  for (auto& [path, file] : files) manifest.files.push_back(std::move(file));
+  return {.content_type = "application/json", .body = payloads::encode(manifest)};
 }
 
 // Nobody judges here whether the attempt may still win: its commit decides.
@@ -156,6 +214,8 @@ void add_task_routes(http::Router& router, Api& api) {
   const std::string attempt = "/api/v1/tasks/{task}/attempts/{n}";
   router.add(Method::get, "/api/v1/tasks/{task}",
              [&](http::Request& request) { return shown_task(api, find_task(api, request.param("task"))); });
+  router.add(Method::get, "/api/v1/tasks/{task}/inputs",
+             [&](http::Request& request) { return get_inputs(api, request); });
   router.add(Method::post, "/api/v1/tasks/{task}/accept",
              [&](http::Request& request) { return judge(api, request, accept_task); });
   router.add(Method::post, "/api/v1/tasks/{task}/requeue",

@@ -163,6 +163,9 @@ bool DiskStorage::has_result(const TaskId& task, std::uint32_t attempt, const st
   return results_.has(task, attempt, path, digest);
 }
 
+std::string DiskStorage::placed(const TaskId& task, std::uint32_t attempt, const std::string& path) {
+  return results_.placed(task, attempt, path);
+}
 Result<std::unique_ptr<api::Upload>> DiskStorage::put_log(const TaskId& task, std::uint32_t attempt,
                                                           std::uint64_t size) {
   if (size > max_log_upload_bytes) {

@@ -61,6 +61,7 @@ class DiskStorage final : public api::Storage {
                                                   const std::string& digest) override;
   bool has_result(const TaskId& task, std::uint32_t attempt, const std::string& path,
                   const std::string& digest) override;
+  std::string placed(const TaskId& task, std::uint32_t attempt, const std::string& path) override;
   Result<std::unique_ptr<api::Upload>> put_log(const TaskId& task, std::uint32_t attempt,
                                                std::uint64_t size) override;
   Result<api::Stored> open_log(const TaskId& task, std::uint32_t attempt) override;

@@ -110,6 +110,7 @@ std::map<std::string, Setter> settings(Config& config) {
       {"farm.max_failures", number(config.max_failures, 1, 100)},
       {"farm.max_file_mib", number(config.max_file_mib, 1, 1'000'000'000)},
       {"farm.min_free_mib", number(config.min_free_mib, 1, 1'000'000'000)},
+      {"farm.types", path(config.types)},
   };
 }
 

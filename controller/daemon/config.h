@@ -35,6 +35,7 @@ struct Config {
   std::uint32_t max_failures = 3;
   std::uint64_t min_free_mib = 1024;
   std::uint64_t max_file_mib = 65'536;
+  std::filesystem::path types;  // folder of the studio's own job types; "" = none
 };
 
 // Reads a settings file over `config`. Errors: invalid with file, line, what is wrong and what would be

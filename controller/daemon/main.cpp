@@ -19,6 +19,7 @@
 #include "daemon/housekeeping.h"
 #include "daemon/live_view.h"
 #include "daemon/maintenance.h"
+#include "daemon/type_folder.h"
 #include "fleet/broker.h"
 #include "fleet/link.h"
 #include "http/server.h"
@@ -207,6 +208,7 @@ Status run(const Config& config, const sigset_t& signals) {
                random_number,
                [] { return runtime::now(); },
                started};
+  if (!config.types.empty()) api.own_types = [folder = config.types] { return read_types(folder); };
 
   http::Config http;
   http.address = config.http.host;

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <iterator>
+#include <map>
 #include <mutex>
 #include <set>
 #include <system_error>
@@ -91,8 +93,16 @@ struct Results::State {
   Layout layout;
   std::atomic<std::uint64_t> next_temporary = 0;
 
-  std::mutex mutex;  // of the two below
+  // A settle() is seconds after the one before; the database has been told by the third.
+  static constexpr int kept_settles = 3;
+  struct Renamed {
+    std::vector<Rename> renames;
+    int settles = 0;  // since
+  };
+
+  std::mutex mutex;  // of those below
   std::vector<Accepted> unsettled;
+  std::map<std::pair<TaskId, std::uint32_t>, Renamed> renamed;
   std::set<fs::path> unsynced;  // folders
   using IsAnothers = Results::IsAnothers;
 
@@ -221,11 +231,22 @@ Result<Accepted> Results::accept(const scheduler::AcceptFiles& accept, const IsA
     if (!accept.files.empty()) changed.insert(state_->layout.jobs());
     state_->unsynced.merge(changed);
     if (status) state_->unsettled.push_back(accepted);
+    if (!accepted.renames.empty()) state_->renamed[{accept.task, accept.attempt}] = {accepted.renames, 0};
   }
   if (!status) return fail(std::move(status.error()));
   // What else lies there was sent twice, or never named in the report.
   if (::rmdir(folder.c_str()) != 0 && errno != ENOENT) static_cast<void>(drop(accept.task, accept.attempt));
   return accepted;
+}
+
+std::string Results::placed(const TaskId& task, std::uint32_t attempt, const std::string& path) const {
+  const std::lock_guard lock(state_->mutex);
+  const auto found = state_->renamed.find({task, attempt});
+  if (found == state_->renamed.end()) return path;
+  const auto& renames = found->second.renames;
+  const auto rename =
+      std::find_if(renames.begin(), renames.end(), [&](const Rename& one) { return one.path == path; });
+  return rename == renames.end() ? path : rename->placed;
 }
 
 Result<std::vector<Accepted>> Results::settle() {
@@ -235,6 +256,8 @@ Result<std::vector<Accepted>> Results::settle() {
     const std::lock_guard lock(state_->mutex);
     accepted.swap(state_->unsettled);
     folders.swap(state_->unsynced);
+    for (auto one = state_->renamed.begin(); one != state_->renamed.end();)
+      one = ++one->second.settles > State::kept_settles ? state_->renamed.erase(one) : std::next(one);
   }
   Status status;
   for (const auto& folder : folders) {

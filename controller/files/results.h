@@ -98,6 +98,9 @@ class Results {
   // the same.
   using IsAnothers = std::function<bool(const std::string& path)>;
   Result<Accepted> accept(const scheduler::AcceptFiles& accept, const IsAnothers& is_anothers = {});
+  // Where accept() put that file: `path`, or the name that it got instead. Known for some time after settle()
+  // has told of it, until the database surely says so.
+  [[nodiscard]] std::string placed(const TaskId& task, std::uint32_t attempt, const std::string& path) const;
   // Syncs the folders that accept() changed since the last call and returns those attempts: now they may be
   // marked moved in the database. For a housekeeping thread, every few seconds. Errors: io; nothing is lost.
   Result<std::vector<Accepted>> settle();

@@ -48,6 +48,7 @@ std::vector<StepSpec> JobSpec::all_steps() const {
   only.chunk = chunk;
   only.needs.renderer = renderer;
   only.needs.device = options.device;
+  only.needs.limits = limits;
   return {std::move(only)};
 }
 

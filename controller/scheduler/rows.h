@@ -75,6 +75,8 @@ struct JobSpec {
   payloads::Production production = {};
   std::optional<std::uint32_t> retries = {};   // of a failed task; absent: Policy::max_failures decides
   std::optional<std::uint32_t> fail_pct = {};  // of its tasks failed and it gives up; absent: the policy's
+  std::vector<payloads::LimitUse> limits =
+      {};  // of each task of a job without a template; else its steps say
   friend bool operator==(const JobSpec&, const JobSpec&) = default;
 
   // Task numbers are below this. Fewer tasks may exist: see StepSpec::target_s.

@@ -96,6 +96,7 @@ class Policy(unittest.TestCase):
         # A box with a GPU that its Blender cannot use: an error, not a frame of the CPU's.
         info = self.farm.get("/api/v1/nodes/box-1")["info"]
         info["gpus"] = [{"index": 0, "name": "Broken", "vendor": "nvidia", "memory_mib": 1}]
+        info["gpu_slots"] = 1
         subprocess.run(["mosquitto_pub", "-p", str(self.farm.mqtt_port), "-q", "1", "-t", "kiln/v1/nodes/box-1/info",
                         "-m", json.dumps(info)], check=True)
         wait_until("the GPU is known", lambda: self.farm.get("/api/v1/nodes/box-1")["info"]["gpus"])

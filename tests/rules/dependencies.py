@@ -17,7 +17,7 @@ MAY_KNOW = {
     "runtime": {"base"},
     "openjd": {"base"},
     "scheduler": {"base", "payloads"},
-    "compiler": {"base", "payloads", "openjd"},
+    "compiler": {"base", "payloads", "openjd", "scheduler"},
     "planner": {"base", "payloads"},
     "store": ADAPTER | {"scheduler"},
     "fleet": ADAPTER | {"scheduler"},

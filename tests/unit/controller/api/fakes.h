@@ -123,6 +123,7 @@ struct FakeReader final : Reader {
       if (query.job && (row.task.index < query.from_task || row.task.index >= query.to_task)) continue;
       out.push_back(row);
     }
+    out.erase(out.begin(), out.begin() + std::min<std::ptrdiff_t>(query.from, std::ssize(out)));
     return out;
   }
   // These answer what the test put there, of the level, node or hours that were asked for.
@@ -326,6 +327,11 @@ struct FakeStorage final : Storage {
                   const std::string& digest) override {
     const std::lock_guard lock(mutex);
     return incoming.contains(key_of(task, attempt, path + digest));
+  }
+  std::map<std::string, std::string> renames;  // key_of() to another name
+  std::string placed(const TaskId& task, std::uint32_t attempt, const std::string& path) override {
+    const auto found = renames.find(key_of(task, attempt, path));
+    return found == renames.end() ? path : found->second;
   }
   Result<std::unique_ptr<Upload>> put_log(const TaskId& task, std::uint32_t attempt, std::uint64_t) override {
     if (refusal) return fail(*refusal);

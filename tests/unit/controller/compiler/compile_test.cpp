@@ -4,9 +4,12 @@
 #include "check.h"
 
 using namespace kiln;
-using compiler::compile;
 
 namespace {
+
+compiler::Accepted<compiler::CompiledJob> compile(const payloads::JobSubmission& submission) {
+  return compiler::compile(submission, {});
+}
 
 payloads::JobSubmission good() {
   payloads::JobSubmission job;
@@ -22,14 +25,14 @@ void a_good_submission_becomes_a_job() {
   submission.chunk = 5;
   submission.options.format = "OPEN_EXR";
   const auto job = compile(submission);
-  check_ok(job);
-  check_equal(job->name, "robot");
-  check_equal(job->renderer, "blender");
-  check_equal(job->frames.size(), 24U);
-  check_equal(job->chunk, 5U);
-  check_equal(job->options.format, "OPEN_EXR");
+  check(job.has_value());
+  check_equal(job->spec.name, "robot");
+  check_equal(job->spec.renderer, "blender");
+  check_equal(job->spec.frames.size(), 24U);
+  check_equal(job->spec.chunk, 5U);
+  check_equal(job->spec.options.format, "OPEN_EXR");
   submission.name = "Robot, shot 010";
-  check_equal(compile(submission)->name, "Robot, shot 010");
+  check_equal(compile(submission)->spec.name, "Robot, shot 010");
 }
 
 void a_noop_job_needs_frames_only() {
@@ -37,9 +40,9 @@ void a_noop_job_needs_frames_only() {
   submission.type = "noop";
   submission.frames = "1-100000";
   const auto job = compile(submission);
-  check_ok(job);
-  check_equal(job->name, "noop");
-  check_equal(job->renderer, "noop");
+  check(job.has_value());
+  check_equal(job->spec.name, "noop");
+  check_equal(job->spec.renderer, "noop");
 }
 
 void every_wrong_field_is_named_with_what_would_be_right() {
@@ -47,7 +50,7 @@ void every_wrong_field_is_named_with_what_would_be_right() {
     void (*spoil)(payloads::JobSubmission&);
     const char* says;
   } cases[] = {
-      {[](auto& job) { job.type = "maya"; }, "type: no job type 'maya'; there are blender and noop"},
+      {[](auto& job) { job.type = "maya"; }, "type: no job type 'maya'; there are blender, noop, openjd"},
       {[](auto& job) { job.name = "a\nb"; }, "name: one line"},
       {[](auto& job) { job.name = std::string(201, 'x'); }, "name: one line of at most 200 bytes"},
       {[](auto& job) { job.frames = ""; }, "frames: missing; write"},
@@ -68,6 +71,8 @@ void every_wrong_field_is_named_with_what_would_be_right() {
       {[](auto& job) { job.options.format = "AVI_JPEG"; }, "`kiln film`"},
       {[](auto& job) { job.options.format = "AVI_RAW"; }, "`kiln film`"},
       {[](auto& job) { job.options.format = "\xff\n"; }, "options.format: "},
+      {[](auto& job) { job.parameters["A"] = "1"; }, "parameters: is for job types"},
+      {[](auto& job) { job.start_ms = -1; }, "start_ms: "},
   };
   for (const auto& one : cases) {
     auto submission = good();
@@ -75,24 +80,55 @@ void every_wrong_field_is_named_with_what_would_be_right() {
     const auto job = compile(submission);
     check(!job.has_value());
     check(job.error().code == Code::invalid);
-    check_contains(job.error().message, one.says);
+    check_contains(job.error().error().message, one.says);
   }
+}
+
+void all_that_is_wrong_is_said_at_once() {
+  auto submission = good();
+  submission.frames = "10-1";
+  submission.chunk = 0;
+  submission.options.format = "GIF";
+  const auto job = compile(submission);
+  check(!job.has_value());
+  check_equal(job.error().problems.size(), 3U);
+  check_contains(job.error().error().message, "(and 2 more)");
+  check_contains(job.error().text(), "\nchunk: ");
+}
+
+void limits_and_wishes_go_with_every_job() {
+  auto submission = good();
+  submission.limits = {{"nuke", 2}};
+  submission.tags = {"rtx"};
+  submission.slot_limit = 3;
+  submission.node_limit = 2;
+  submission.start_ms = 1'000;
+  submission.production = {"film", "010", "0040"};
+  const auto job = compile(submission);
+  check(job.has_value());
+  check(job->spec.all_steps().front().needs.limits == submission.limits);
+  check(job->spec.production == submission.production);
+  const scheduler::JobWishes wishes{3, 2, {"rtx"}, {}, 1000};
+  check(job->wishes == wishes);
 }
 
 void every_image_format_is_taken() {
   for (const auto format : compiler::image_formats()) {
     auto submission = good();
     submission.options.format = format;
-    check_ok(compile(submission));
+    check(compile(submission).has_value());
   }
 }
 
 }  // namespace
 
 int main() {
-  return kiln::test::run("compile", {{"a good submission becomes a job", a_good_submission_becomes_a_job},
-                                     {"a noop job needs frames only", a_noop_job_needs_frames_only},
-                                     {"every wrong field is named, with what would be right",
-                                      every_wrong_field_is_named_with_what_would_be_right},
-                                     {"every image format is taken", every_image_format_is_taken}});
+  return kiln::test::run("compile",
+                         {{"a good submission becomes a job", a_good_submission_becomes_a_job},
+                          {"a noop job needs frames only", a_noop_job_needs_frames_only},
+                          {"every wrong field is named, with what would be right",
+                           every_wrong_field_is_named_with_what_would_be_right},
+                          {"all that is wrong is said at once", all_that_is_wrong_is_said_at_once},
+                          {"limits and wishes go with every job", limits_and_wishes_go_with_every_job},
+                          {"every image format is taken", every_image_format_is_taken}});
 }
