@@ -98,6 +98,17 @@ Setter number(Int& out, std::int64_t min, std::int64_t max) {
   };
 }
 
+Setter amount(double& out, double min, double max) {
+  return [&out, min, max](const toml::node& node) -> Status {
+    const auto value = node.value<double>();
+    if (!node.is_number() || !value || !(*value >= min && *value <= max)) {
+      return fail(Code::invalid, fmt::format("a number from {} to {} is expected", min, max));
+    }
+    out = *value;
+    return {};
+  };
+}
+
 Setter texts(std::vector<std::string>& out) {
   return [&out](const toml::node& node) -> Status {
     const auto* array = node.as_array();
@@ -130,6 +141,9 @@ std::map<std::string, Setter> settings(Config& config) {
       {"mqtt.password_file", path(config.mqtt_password_file)},
       {"farm.grace_s", number(config.grace_s, 1, 86'400)},
       {"farm.max_failures", number(config.max_failures, 1, 100)},
+      {"farm.soft_c", amount(config.soft_c, 30, 120)},
+      {"farm.hard_c", amount(config.hard_c, 30, 120)},
+      {"farm.tail_factor", amount(config.tail_factor, 1, 1000)},
       {"farm.max_file_mib", number(config.max_file_mib, 1, 1'000'000'000)},
       {"farm.min_free_mib", number(config.min_free_mib, 1, 1'000'000'000)},
   };
@@ -169,6 +183,10 @@ Status read_file(const std::filesystem::path& file, Config& config) {
     } else if (auto done = set(name, node); !done) {
       return done;
     }
+  }
+  if (config.soft_c >= config.hard_c) {
+    return fail(Code::invalid, fmt::format("{}: farm.soft_c ({} °C) must be below farm.hard_c ({} °C)",
+                                           file.string(), config.soft_c, config.hard_c));
   }
   return {};
 }
