@@ -70,6 +70,9 @@ http::Response list(Api& api, http::Request& request) {
     query.state = *state;
   }
   if (const std::string* user = request.query_value("user")) query.user = *user;
+  if (const std::string* project = request.query_value("project")) query.project = *project;
+  if (const std::string* sequence = request.query_value("sequence")) query.sequence = *sequence;
+  if (const std::string* shot = request.query_value("shot")) query.shot = *shot;
   const auto limit = query_number(request, "limit", query.limit, max_rows);
   if (!limit) return http::problem(limit.error());
   const auto before = query_number(request, "before", 0, 0xffffffffU);
@@ -132,6 +135,11 @@ http::Response tasks(Api& api, http::Request& request) {
   if (!limit) return http::problem(limit.error());
   query.from = *from;
   query.limit = *limit;
+  if (const std::string* name = request.query_value("step")) {
+    const auto step = step_of(*job, *name);
+    if (!step) return http::problem(step.error());
+    query.step = *step;
+  }
   const auto rows = api.reader.tasks(*job, query);
   if (!rows) return http::problem(rows.error());
 

@@ -34,12 +34,6 @@ void set_eta(Json& json, const scheduler::JobRow& job, std::int64_t now_ms) {
   }
 }
 
-void set_production(Json& json, const payloads::Production& production) {
-  if (!production.project.empty()) json.set("project", production.project);
-  if (!production.sequence.empty()) json.set("sequence", production.sequence);
-  if (!production.shot.empty()) json.set("shot", production.shot);
-}
-
 void set_wishes(Json& json, const scheduler::JobWishes& wishes) {
   if (wishes.slot_limit != 0) json.set("slot_limit", wishes.slot_limit);
   if (wishes.node_limit != 0) json.set("node_limit", wishes.node_limit);
@@ -48,22 +42,26 @@ void set_wishes(Json& json, const scheduler::JobWishes& wishes) {
   if (wishes.start_ms != 0) json.set("start_ms", wishes.start_ms);
 }
 
-void set_steps(Json& json, const scheduler::JobRow& job) {
+// Steps of a job from a template: what they are cut into, and how far they are.
+void set_template(Json& json, const scheduler::JobRow& job) {
   const auto& steps = job.spec.steps;
   if (steps.empty()) return;
+  json.set("document", job.spec.document);
+  const auto names = [&](const std::vector<std::uint32_t>& numbers) {
+    Json list(Json::Array{});
+    for (const auto number : numbers) list.push(steps[number].name);
+    return list;
+  };
   Json list(Json::Array{});
   for (std::size_t i = 0; i < steps.size(); ++i) {
-    Json step = Json::object({{"name", steps[i].name}});
-    if (i < job.steps.size()) step.set("tasks", payloads::to_json(job.steps[i]));
-    if (!steps[i].frames.empty()) step.set("frames", steps[i].frames.str());
-    Json after(Json::Array{});
-    for (const auto& waits : {steps[i].after, steps[i].pairs_with}) {
-      for (const auto other : waits) {
-        if (other < steps.size()) after.push(steps[other].name);
-      }
-    }
-    if (!after.as_array()->empty()) step.set("after", std::move(after));
-    list.push(std::move(step));
+    const auto& step = steps[i];
+    Json one = Json::object({{"name", step.name}, {"units", step.units}, {"chunk", step.chunk}});
+    if (step.target_s != 0) one.set("target_s", step.target_s);
+    if (!step.frames.empty()) one.set("frames", step.frames.str());
+    one.set("after", names(step.after));
+    if (!step.pairs_with.empty()) one.set("pairs_with", names(step.pairs_with));
+    if (i < job.steps.size()) one.set("tasks", payloads::to_json(job.steps[i]));
+    list.push(std::move(one));
   }
   json.set("steps", std::move(list));
 }
@@ -124,6 +122,12 @@ void set_live(Json& json, const LiveNode& live) {
 
 }  // namespace
 
+void set_production(Json& json, const payloads::Production& production) {
+  if (!production.project.empty()) json.set("project", production.project);
+  if (!production.sequence.empty()) json.set("sequence", production.sequence);
+  if (!production.shot.empty()) json.set("shot", production.shot);
+}
+
 Json to_json(const scheduler::Waste& waste) {
   return Json::object(
       {{"failed_s", waste.failed_s}, {"lost_s", waste.lost_s}, {"superseded_s", waste.superseded_s}});
@@ -175,7 +179,7 @@ Json to_json(const scheduler::JobRow& job, const std::string& output_dir, std::i
   if (job.spec.fail_pct) json.set("fail_pct", *job.spec.fail_pct);
   set_production(json, job.spec.production);
   set_wishes(json, job.wishes);
-  set_steps(json, job);
+  set_template(json, job);
   json.set("waste", to_json(job.waste));
   json.set("scene_file", options.scene_file);
   json.set("manifest", job.spec.manifest);

@@ -205,6 +205,8 @@ Status run(const Config& config, const sigset_t& signals) {
   settings.mqtt_port = config.mqtt.port;
   if (!config.embedded_broker) settings.mqtt_host = config.mqtt.host;
   settings.data_dir = data.string();
+  settings.soft_c = config.soft_c;
+  settings.hard_c = config.hard_c;
   settings.max_file_bytes = config.max_file_mib * mib;
   settings.attempt_floor = rows->attempt_floor;
   api::Api api{farm,

@@ -83,10 +83,104 @@ void the_farm_introduces_itself() {
                          R"("nodes_online":3)", R"("alarms":["the disk is full"])", R"("version":")"}},
                        {"GET", "/healthz", "", "", 200, {"ok\n"}},
                        {"GET", "/api/v1/openapi.yaml", "", "", 200, {"openapi: 3.1.0"}},
-                       {"POST", "/api/v1/farm", "", "", 405, {"GET, HEAD"}},
+                       {"POST", "/api/v1/farm", "", "", 405, {"GET, HEAD", "PATCH"}},
                        {"GET", "/api/v1/nothing", "", "", 404, {"openapi.yaml"}},
                        {"GET", "/api/v2/jobs", "", "", 404, {}},
                    });
+}
+
+void the_farms_settings_are_shown_and_changed() {
+  World world;
+  const std::string path = "/api/v1/farm";
+  check_all(
+      world,
+      {
+          {"GET", path, "", "", 200, {R"("settings":{"fair_share":false,"limits":{}})", R"("soft_c":84)"}},
+          {"PATCH", path, R"({"fair_share":true})", "", 200, {R"("fair_share":true,"limits":{})"}},
+          {"PATCH",
+           path,
+           R"({"limits":{"nuke":4,"houdini":2}})",
+           "",
+           200,
+           {R"("fair_share":true,"limits":{"houdini":2,"nuke":4})"}},
+          {"PATCH", path, R"({"limits":{"houdini":0}})", "", 200, {R"("limits":{"nuke":4})"}},
+          {"PATCH", path, R"({"limits":{"A B":1}})", "", 400, {"farm.limits"}},
+          {"PATCH", path, R"({"limits":{"nuke":-1}})", "", 400, {"farm.limits"}},
+          {"PATCH", path, R"({"limits":[4]})", "", 400, {"farm.limits"}},
+          {"PATCH", path, R"({"fair_share":1})", "", 400, {"farm.fair_share"}},
+          {"PATCH", path, "{}", "", 400, {"nothing to change"}},
+      });
+}
+
+void jobs_and_totals_are_found_by_their_production() {
+  World world;
+  world.reader.job_rows[0].spec.production = {"moon", "010", "010_020"};
+  sch::ProductionRow project;
+  project.production.project = "moon";
+  project.jobs = 1;
+  project.counts.done = 3;
+  project.waste.failed_s = 2;
+  sch::ProductionRow sequence = project;
+  sequence.production.sequence = "010";
+  world.reader.production_rows = {project, sequence};
+  check_all(
+      world,
+      {
+          {"GET", "/api/v1/jobs?project=moon", "", "", 200, {R"({"jobs":[{"id":"1-aaaaa")"}},
+          {"GET", "/api/v1/jobs?project=moon&sequence=010&shot=010_030", "", "", 200, {R"({"jobs":[]})"}},
+          {"GET", "/api/v1/jobs?project=", "", "", 200, {R"({"jobs":[{"id":"2-bbbbb")"}},
+          {"GET",
+           "/api/v1/productions",
+           "",
+           "",
+           200,
+           {R"({"productions":[{"project":"moon","jobs":1,"jobs_open":0,"tasks":{"queued":0)",
+            R"("waste":{"failed_s":2)"}},
+          {"GET",
+           "/api/v1/productions?project=moon",
+           "",
+           "",
+           200,
+           {R"({"productions":[{"project":"moon","sequence":"010","jobs":1)"}},
+          {"GET", "/api/v1/productions?sequence=010", "", "", 400, {"goes with ?project="}},
+          {"GET", "/api/v1/productions?limit=1001", "", "", 400, {"?limit=1001"}},
+      });
+}
+
+void times_and_usage_are_told() {
+  World world;
+  auto& times = world.reader.times;
+  times.all = {{}, 4, 8, 40, 9, 16};
+  times.by_node = {{node_id("render-1"), 4, 8, 40, 9, 16}};
+  times.histogram = {{10, 3}, {20, 1}};
+  world.reader.usage_rows = {{{}, 0, {100, 50, 40, {1, 2, 3}}}, {{}, -90'000'000, {7, 7, 7, {}}}};
+  const std::string path = "/api/v1/jobs/1/statistics";
+  check_all(
+      world,
+      {
+          {"GET",
+           path,
+           "",
+           "",
+           200,
+           {R"({"all":{"tasks":4,"units":8,"total_s":40,"mean_s":10,"median_s":9,"p95_s":16,"unit_s":5})",
+            R"("nodes":[{"node":"render-1","tasks":4)",
+            R"("histogram":[{"up_to_s":10,"tasks":3},{"up_to_s":20,"tasks":1}])", R"("waste":)"}},
+          {"GET", path + "?step=comp", "", "", 404, {"no step 'comp'", "not made from a template"}},
+          {"GET", "/api/v1/jobs/1/tasks?step=comp", "", "", 404, {"no step 'comp'"}},
+          {"GET", "/api/v1/jobs/9/statistics", "", "", 404, {}},
+          {"GET",
+           "/api/v1/usage",
+           "",
+           "",
+           200,
+           {R"({"usage":[{"hour_ms":0,"use":{"online_s":100)",
+            R"("total":{"online_s":100,"busy_s":50,"done_s":40,"waste":{"failed_s":1)"}},
+          {"GET", "/api/v1/usage?hours=48", "", "", 200, {R"("total":{"online_s":107)"}},
+          {"GET", "/api/v1/usage?node=render-1", "", "", 200, {R"({"usage":[])"}},
+          {"GET", "/api/v1/usage?node=none", "", "", 404, {}},
+          {"GET", "/api/v1/usage?hours=1001", "", "", 400, {}},
+      });
 }
 
 void jobs_are_listed_shown_and_changed() {
@@ -234,23 +328,24 @@ void a_job_from_a_template_shows_its_steps_production_and_waste() {
   row.steps[0].queued = 3;
   row.steps[1].queued = 1;
   row.waste.lost_s = 12.5;
-  check_all(world,
-            {{"GET",
-              "/api/v1/jobs/1",
-              "",
-              "",
-              200,
-              {R"("type":"blender-animation")", R"("project":"moon","sequence":"010","shot":"010_020")",
-               R"("steps":[{"name":"render","tasks":{"queued":3,"running":0,"done":2)",
-               R"("frames":"1-24"},{"name":"film")", R"("after":["render"])",
-               R"("waste":{"failed_s":0,"lost_s":12.5,"superseded_s":0})"}},
-             {"GET", "/api/v1/tasks/1-aaaaa-4", "", "", 200, {R"("frames":"21-24","step":"render")"}},
-             {"GET",
-              "/api/v1/tasks/1-aaaaa-5",
-              "",
-              "",
-              200,
-              {R"("frames":"","step":"film","units":{"first":0,"count":1})"}}});
+  check_all(
+      world,
+      {{"GET",
+        "/api/v1/jobs/1",
+        "",
+        "",
+        200,
+        {R"("type":"blender-animation")", R"("project":"moon","sequence":"010","shot":"010_020")",
+         R"("steps":[{"name":"render","units":24,"chunk":5,"frames":"1-24","after":[],"tasks":{"queued":3,)",
+         R"({"name":"film","units":1,"chunk":1,"after":["render"],"tasks":{)",
+         R"("waste":{"failed_s":0,"lost_s":12.5,"superseded_s":0})"}},
+       {"GET", "/api/v1/tasks/1-aaaaa-4", "", "", 200, {R"("frames":"21-24","step":"render")"}},
+       {"GET",
+        "/api/v1/tasks/1-aaaaa-5",
+        "",
+        "",
+        200,
+        {R"("frames":"","step":"film","units":{"first":0,"count":1})"}}});
   // Chunks that are cut as they are handed out.
   row.spec.steps[0].target_s = 60;
   sch::TaskRow cut;
@@ -753,6 +848,9 @@ int main() {
   return kiln::test::run(
       "api",
       {{"the farm introduces itself", the_farm_introduces_itself},
+       {"the farm's settings are shown and changed", the_farms_settings_are_shown_and_changed},
+       {"jobs and totals are found by their production", jobs_and_totals_are_found_by_their_production},
+       {"times and usage are told", times_and_usage_are_told},
        {"jobs are listed, shown and changed", jobs_are_listed_shown_and_changed},
        {"a job's wishes are changed while it lives", a_jobs_wishes_are_changed_while_it_lives},
        {"tasks are queued again by kind, step and frames", tasks_are_queued_again_by_kind_step_and_frames},

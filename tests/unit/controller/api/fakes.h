@@ -241,6 +241,12 @@ struct FakeFarm final : Farm {
       }
     } else if (const auto* forgotten = std::get_if<sch::ForgetNode>(&event)) {
       std::erase_if(rows.node_rows, [&](const sch::NodeRow& row) { return row.id == forgotten->node; });
+    } else if (const auto* farm = std::get_if<sch::EditFarm>(&event)) {
+      if (farm->fair_share) rows.farm_settings.fair_share = *farm->fair_share;
+      for (const auto& [name, count] : farm->limits) {
+        rows.farm_settings.limits[name] = count;
+        if (count == 0) rows.farm_settings.limits.erase(name);
+      }
     } else if (std::holds_alternative<sch::FinishAttempt>(event)) {
       return sch::AnswerValue(sch::Committed{verdict});
     }
