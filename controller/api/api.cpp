@@ -37,6 +37,7 @@ http::Router make_router(Api& api) {
   add_blob_routes(router, api);
   add_node_routes(router, api);
   add_event_routes(router, api);
+  add_statistic_routes(router, api);
   add_metric_routes(router, api);
   add_type_routes(router, api);
   add_page_routes(router, api);
@@ -65,6 +66,17 @@ Result<std::string> user_of(const http::Request& request) {
   if (user == nullptr) return std::string("anonymous");
   if (auto checked = check_user(*user); !checked) return fail(std::move(checked.error()).with("X-Kiln-User"));
   return *user;
+}
+
+Result<std::uint32_t> step_of(const scheduler::JobRow& job, std::string_view name) {
+  std::string names;
+  for (std::size_t i = 0; i < job.spec.steps.size(); ++i) {
+    if (job.spec.steps[i].name == name) return static_cast<std::uint32_t>(i);
+    names.append(names.empty() ? "" : ", ").append(job.spec.steps[i].name);
+  }
+  return fail(Code::not_found,
+              fmt::format("job {} has no step '{}'{}", job.id.str(), name,
+                          names.empty() ? ": it is not made from a template" : "; it has " + names));
 }
 
 Result<FoundTask> find_task(Api& api, const std::string& text) {

@@ -24,6 +24,8 @@ struct Settings {
   std::string mqtt_host;      // where nodes find the broker; "" = the host that they reach us by
   std::uint16_t mqtt_port = 8783;
   std::string data_dir;
+  double soft_c = 84;  // of GPUs, where a node has none of its own
+  double hard_c = 93;
   std::uint32_t attempt_floor = 0;  // attempts up to this may have been made that no row tells of (a restore)
   std::uint64_t max_file_bytes = 64ULL << 30U;  // of one blob or one result: an upload beyond is a mistake
 };

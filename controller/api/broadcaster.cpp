@@ -1,6 +1,8 @@
 #include "api/broadcaster.h"
 
+#include "api/schedule.h"
 #include "api/shapes.h"
+#include "runtime/clock.h"
 
 namespace kiln::api {
 
@@ -29,24 +31,55 @@ void Broadcaster::publish(const scheduler::Effect& effect, Instant now) {
   } else if (const auto* task = std::get_if<scheduler::TaskChanged>(&effect)) {
     task_changed(*task, now);
   } else if (const auto* node = std::get_if<scheduler::NodeChanged>(&effect)) {
-    ring_.publish("node", to_json(node->row, live_.node(node->row.id)));
+    node_changed(node->row, now);
+  } else if (const auto* gone = std::get_if<scheduler::NodeErased>(&effect)) {
+    const std::lock_guard lock(mutex_);
+    nodes_.erase(gone->node);
+    known_.erase(gone->node);
+    ring_.publish("node_erased", Json::object({{"id", gone->node.str()}}));
+  } else if (const auto* farm = std::get_if<scheduler::FarmChanged>(&effect)) {
+    ring_.publish("farm", to_json(farm->settings));
   }
+}
+
+void Broadcaster::node_changed(const scheduler::NodeRow& row, Instant now) {
+  {
+    const std::lock_guard lock(mutex_);
+    KnownNode& known = known_[row.id];
+    known.hot = row.hot;
+    known.is_open = is_open(row.settings.schedule, now.unix_ms, runtime::utc_offset_s(now.unix_ms));
+    known.scheduled = row.settings.schedule.empty() ? std::nullopt : std::optional(row);
+  }
+  ring_.publish("node", to_json(row, live_.node(row.id), now.unix_ms));
+}
+
+void Broadcaster::complete(scheduler::JobRow& row) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = jobs_.find(row.id);
+  if (found != jobs_.end()) row.eta_unix_ms = found->second.eta_unix_ms;
+}
+
+void Broadcaster::complete(scheduler::NodeRow& row) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = known_.find(row.id);
+  if (found != known_.end()) row.hot = found->second.hot;
 }
 
 void Broadcaster::job_changed(const scheduler::JobRow& row, Instant now) {
   const std::lock_guard lock(mutex_);
   const auto [found, is_new] = jobs_.try_emplace(row.id);
   ShownJob& shown = found->second;
+  shown.eta_unix_ms = row.eta_unix_ms;
   if (!is_new && shown.state == row.state && now.mono_ms - shown.mono_ms < job_every_ms) {
     shown.held_back = row;
     return;
   }
-  show(row);
+  show(row, now);
   if (has_ended(row.state)) {
     jobs_.erase(found);
     return;
   }
-  shown = {now.mono_ms, row.state, std::nullopt};
+  shown = {now.mono_ms, row.state, row.eta_unix_ms, std::nullopt};
 }
 
 void Broadcaster::task_changed(const scheduler::TaskChanged& change, Instant now) {
@@ -64,8 +97,8 @@ void Broadcaster::task_changed(const scheduler::TaskChanged& change, Instant now
   ring_.publish("task", json);
 }
 
-void Broadcaster::show(const scheduler::JobRow& row) {
-  ring_.publish("job", to_json(row, output_dir_(row.id)));
+void Broadcaster::show(const scheduler::JobRow& row, Instant now) {
+  ring_.publish("job", to_json(row, output_dir_(row.id), now.unix_ms));
 }
 
 void Broadcaster::node_said(const NodeId& node, Instant now) {
@@ -84,17 +117,24 @@ void Broadcaster::node_said(const NodeId& node, Instant now) {
 
 void Broadcaster::tick(Instant now, const payloads::ControllerSummary& summary) {
   std::vector<NodeId> due;
+  std::vector<scheduler::NodeRow> turned;  // their schedule opened or ended
   {
     const std::lock_guard lock(mutex_);
     for (auto& [id, shown] : jobs_) {
       if (!shown.held_back || now.mono_ms - shown.mono_ms < job_every_ms) continue;
-      show(*shown.held_back);
-      shown = {now.mono_ms, shown.state, std::nullopt};
+      show(*shown.held_back, now);
+      shown = {now.mono_ms, shown.state, shown.eta_unix_ms, std::nullopt};
     }
     for (auto& [id, shown] : nodes_) {
       if (!shown.is_held_back || now.mono_ms - shown.mono_ms < node_every_ms) continue;
       shown = {now.mono_ms, false};
       due.push_back(id);
+    }
+    const auto offset_s = runtime::utc_offset_s(now.unix_ms);
+    for (const auto& [id, known] : known_) {
+      if (!known.scheduled) continue;
+      if (is_open(known.scheduled->settings.schedule, now.unix_ms, offset_s) != known.is_open)
+        turned.push_back(*known.scheduled);
     }
     if (summary_ != summary) {
       summary_ = summary;
@@ -102,6 +142,7 @@ void Broadcaster::tick(Instant now, const payloads::ControllerSummary& summary) 
     }
   }
   for (const auto& node : due) ring_.publish("node_live", live_json(node, live_.node(node)));
+  for (const auto& row : turned) node_changed(row, now);
 }
 
 void Broadcaster::set_alarm(const std::string& source, const std::string& text) {

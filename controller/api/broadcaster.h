@@ -32,19 +32,30 @@ class Broadcaster {
   void set_alarm(const std::string& source, const std::string& text);
   [[nodiscard]] std::vector<std::string> alarms() const;
 
+  // Adds to a row from the database what only the farm thread's rows have: a job's estimate, a node's heat.
+  void complete(scheduler::JobRow& row) const;
+  void complete(scheduler::NodeRow& row) const;
+
  private:
   struct ShownJob {
     std::int64_t mono_ms = 0;
     scheduler::JobState state = scheduler::JobState::active;
+    std::int64_t eta_unix_ms = 0;
     std::optional<scheduler::JobRow> held_back;
   };
   struct ShownNode {
     std::int64_t mono_ms = 0;
     bool is_held_back = false;
   };
+  struct KnownNode {
+    std::string hot;
+    bool is_open = true;                          // by its schedule, as it was shown
+    std::optional<scheduler::NodeRow> scheduled;  // with a schedule: shown again when that opens or ends
+  };
   void job_changed(const scheduler::JobRow& row, Instant now);
   void task_changed(const scheduler::TaskChanged& change, Instant now);
-  void show(const scheduler::JobRow& row);
+  void node_changed(const scheduler::NodeRow& row, Instant now);
+  void show(const scheduler::JobRow& row, Instant now);
 
   EventRing& ring_;
   Live& live_;
@@ -53,6 +64,7 @@ class Broadcaster {
   mutable std::mutex mutex_;
   std::map<JobId, ShownJob> jobs_;  // only those not ended
   std::map<NodeId, ShownNode> nodes_;
+  std::map<NodeId, KnownNode> known_;
   std::map<std::string, std::string> alarms_;
   std::optional<payloads::ControllerSummary> summary_;
 };

@@ -31,7 +31,9 @@ Result<Json> snapshot(Api& api) {
   for (const auto& node : *nodes) node_list.push(shown(api, node));
   Json result_list(Json::Array{});
   for (const auto& result : *results) result_list.push(to_json(result));
-  return Json::object({{"farm", farm_json(api)},
+  auto farm = farm_json(api);
+  if (!farm) return farm;
+  return Json::object({{"farm", std::move(*farm)},
                        {"summary", payloads::to_json(api.live.summary())},
                        {"jobs", std::move(job_list)},
                        {"nodes", std::move(node_list)},

@@ -10,7 +10,8 @@ namespace {
 constexpr std::uint32_t max_rows = 1000;  // of one answer
 // A submission carries its manifest: a hundred thousand files with their paths and digests.
 constexpr std::size_t max_submission_bytes = payloads::max_manifest_bytes;
-constexpr std::size_t max_patch_bytes = 4ULL * 1024;
+constexpr std::size_t max_patch_bytes = 8ULL * 1024;
+constexpr std::size_t max_requeue_bytes = 16ULL * 1024;  // a list of frames may be long
 
 http::Response job_response(Api& api, const Result<scheduler::JobRow>& job, int status = 200) {
   return job ? json_response(shown(api, *job), status) : http::problem(job.error());
@@ -84,6 +85,9 @@ http::Response list(Api& api, http::Request& request) {
     query.state = *state;
   }
   if (const std::string* user = request.query_value("user")) query.user = *user;
+  if (const std::string* project = request.query_value("project")) query.project = *project;
+  if (const std::string* sequence = request.query_value("sequence")) query.sequence = *sequence;
+  if (const std::string* shot = request.query_value("shot")) query.shot = *shot;
   const auto limit = query_number(request, "limit", query.limit, max_rows);
   if (!limit) return http::problem(limit.error());
   const auto before = query_number(request, "before", 0, 0xffffffffU);
@@ -100,20 +104,27 @@ http::Response patch(Api& api, http::Request& request) {
   if (!body) return http::problem(body.error());
   const auto json = Json::parse(*body);
   if (!json) return http::problem(json.error());
-  JsonReader in(*json, "job");
-  int priority = 50;
-  bool paused = false;
-  in.optional("priority", priority, 0, 100);
-  in.optional("paused", paused);
-  if (const auto read = in.finish(0); !read) return http::problem(read.error());
-  const bool has_priority = json->find("priority") != nullptr;
-  const bool has_paused = json->find("paused") != nullptr;
-  if (!has_priority && !has_paused) {
-    return http::problem(400, R"(nothing to change: send {"priority":0 to 100} or {"paused":true or false})");
-  }
-  return job_response(
-      api, edit_job(api, request.param("id"), has_priority ? std::optional(priority) : std::nullopt,
-                    has_paused ? std::optional(paused) : std::nullopt));
+  const auto edit = read_job_edit(api, *json);
+  if (!edit) return http::problem(edit.error());
+  return job_response(api, edit_job(api, request.param("id"), *edit));
+}
+
+http::Response requeue(Api& api, http::Request& request) {
+  const auto body = request.body->read_all(max_requeue_bytes);
+  if (!body) return http::problem(body.error());
+  const auto json = Json::parse(*body);
+  if (!json) return http::problem(json.error());
+  const auto wish = read_requeue(*json);
+  if (!wish) return http::problem(wish.error());
+  const auto tasks = requeue_tasks(api, request.param("id"), *wish);
+  if (!tasks) return http::problem(tasks.error());
+  return json_response(Json::object({{"tasks", *tasks}}));
+}
+
+http::Response why(Api& api, http::Request& request) {
+  const auto reasons = explain_job(api, request.param("id"));
+  if (!reasons) return http::problem(reasons.error());
+  return list_response("reasons", *reasons, [](const scheduler::Reason& reason) { return to_json(reason); });
 }
 
 http::Response tasks(Api& api, http::Request& request) {
@@ -139,6 +150,11 @@ http::Response tasks(Api& api, http::Request& request) {
   if (!limit) return http::problem(limit.error());
   query.from = *from;
   query.limit = *limit;
+  if (const std::string* name = request.query_value("step")) {
+    const auto step = step_of(*job, *name);
+    if (!step) return http::problem(step.error());
+    query.step = *step;
+  }
   const auto rows = api.reader.tasks(*job, query);
   if (!rows) return http::problem(rows.error());
 
@@ -175,6 +191,9 @@ void add_job_routes(http::Router& router, Api& api) {
              [&](http::Request& request) { return job_response(api, cancel_job(api, request.param("id"))); });
   router.add(Method::post, "/api/v1/jobs/{id}/retry",
              [&](http::Request& request) { return job_response(api, retry_job(api, request.param("id"))); });
+  router.add(Method::post, "/api/v1/jobs/{id}/requeue",
+             [&](http::Request& request) { return requeue(api, request); });
+  router.add(Method::get, "/api/v1/jobs/{id}/why", [&](http::Request& request) { return why(api, request); });
   router.add(Method::get, "/api/v1/jobs/{id}/tasks",
              [&](http::Request& request) { return tasks(api, request); });
 }

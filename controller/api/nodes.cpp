@@ -8,6 +8,7 @@ namespace kiln::api {
 namespace {
 
 constexpr std::uint32_t max_points = 10'000;
+constexpr std::size_t max_patch_bytes = 8ULL * 1024;
 
 http::Response node_response(Api& api, const Result<scheduler::NodeRow>& node) {
   return node ? json_response(shown(api, *node)) : http::problem(node.error());
@@ -31,6 +32,16 @@ http::Response telemetry(Api& api, http::Request& request) {
                        [](const TelemetryPoint& point) { return to_json(point); });
 }
 
+http::Response patch(Api& api, http::Request& request) {
+  const auto body = request.body->read_all(max_patch_bytes);
+  if (!body) return http::problem(body.error());
+  const auto json = Json::parse(*body);
+  if (!json) return http::problem(json.error());
+  const auto edit = read_node_edit(*json);
+  if (!edit) return http::problem(edit.error());
+  return node_response(api, edit_node(api, request.param("id"), *edit));
+}
+
 }  // namespace
 
 void add_node_routes(http::Router& router, Api& api) {
@@ -42,6 +53,18 @@ void add_node_routes(http::Router& router, Api& api) {
   });
   router.add(Method::get, "/api/v1/nodes/{id}",
              [&](http::Request& request) { return node_response(api, node_of(api, request)); });
+  router.add(Method::patch, "/api/v1/nodes/{id}",
+             [&](http::Request& request) { return patch(api, request); });
+  router.add(Method::delete_, "/api/v1/nodes/{id}", [&](http::Request& request) {
+    const auto forgotten = forget_node(api, request.param("id"));
+    return forgotten ? http::Response{.status = 204} : http::problem(forgotten.error());
+  });
+  for (const bool wake : {true, false}) {
+    router.add(Method::post, fmt::format("/api/v1/nodes/{{id}}/{}", wake ? "wake" : "sleep"),
+               [&api, wake](http::Request& request) {
+                 return node_response(api, power_node(api, request.param("id"), wake));
+               });
+  }
   router.add(Method::post, "/api/v1/nodes/{id}/drain", [&](http::Request& request) {
     return node_response(api, drain_node(api, request.param("id"), true));
   });

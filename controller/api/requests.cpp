@@ -5,6 +5,7 @@
 #include <array>
 
 #include "api/actions.h"
+#include "api/shapes.h"
 #include "http/problem.h"
 
 namespace kiln::api {
@@ -24,7 +25,8 @@ Json brief(Json json) {
   if (json.dump().size() <= max_data_bytes) return json;
   Json out;
   for (const auto& [key, value] : *json.as_object()) {
-    if (key != "warnings" && key != "frames" && key != "tasks" && key != "info") out.set(key, value);
+    if (key != "warnings" && key != "frames" && key != "tasks" && key != "info" && key != "steps")
+      out.set(key, value);
   }
   return out;
 }
@@ -54,6 +56,70 @@ Result<Reply> about(Api& api, const payloads::Request& request, std::string_view
   return Reply{200, brief(shown(api, *row))};
 }
 
+Result<Reply> requeue(Api& api, const std::string&, const payloads::Request& request) {
+  auto job = named(request, "job");
+  if (!job) return fail(std::move(job.error()));
+  auto wish = read_requeue(request.body);
+  if (!wish) return fail(std::move(wish.error()));
+  auto tasks = requeue_tasks(api, *job, std::move(*wish));
+  if (!tasks) return fail(std::move(tasks.error()));
+  return Reply{200, Json::object({{"tasks", *tasks}})};
+}
+
+Result<Reply> set_priority(Api& api, const std::string&, const payloads::Request& request) {
+  auto job = named(request, "job");
+  if (!job) return fail(std::move(job.error()));
+  JsonReader in(request.body, "request");
+  int priority = 0;
+  in.required("priority", priority, 0, 100);
+  if (auto read = in.finish(0); !read) return fail(std::move(read.error()));
+  scheduler::EditJob edit;
+  edit.priority = priority;
+  auto row = edit_job(api, *job, std::move(edit));
+  if (!row) return fail(std::move(row.error()));
+  return Reply{200, brief(shown(api, *row))};
+}
+
+// As many reasons as a message holds, and how many more there are.
+Result<Reply> why(Api& api, const std::string&, const payloads::Request& request) {
+  auto job = named(request, "job");
+  if (!job) return fail(std::move(job.error()));
+  auto reasons = explain_job(api, *job);
+  if (!reasons) return fail(std::move(reasons.error()));
+  Json list(Json::Array{});
+  std::size_t bytes = 0;
+  std::size_t left = reasons->size();
+  for (const auto& reason : *reasons) {
+    Json one = to_json(reason);
+    bytes += one.dump().size() + 1;
+    if (bytes > max_data_bytes) break;
+    list.push(std::move(one));
+    --left;
+  }
+  Json data = Json::object({{"reasons", std::move(list)}});
+  if (left > 0) data.set("more", left);
+  return Reply{200, std::move(data)};
+}
+
+Result<scheduler::JobRow> pause(Api& api, const std::string& job, bool paused) {
+  scheduler::EditJob edit;
+  edit.paused = paused;
+  return edit_job(api, job, std::move(edit));
+}
+
+NodeEdit enabling(bool enabled) {
+  NodeEdit edit;
+  edit.settings.enabled = enabled;
+  edit.has_settings = true;
+  return edit;
+}
+NodeEdit rebooting() {
+  NodeEdit edit;
+  edit.settings.reboot = true;
+  edit.has_settings = true;
+  return edit;
+}
+
 struct Verb {
   std::string_view name;
   Result<Reply> (*act)(Api&, const std::string& user, const payloads::Request&);
@@ -68,13 +134,11 @@ constexpr std::array verbs{
          }},
     Verb{"job-pause",
          [](Api& api, User, Ask ask) {
-           return about(api, ask, "job",
-                        [&](const std::string& id) { return edit_job(api, id, std::nullopt, true); });
+           return about(api, ask, "job", [&](const std::string& id) { return pause(api, id, true); });
          }},
     Verb{"job-resume",
          [](Api& api, User, Ask ask) {
-           return about(api, ask, "job",
-                        [&](const std::string& id) { return edit_job(api, id, std::nullopt, false); });
+           return about(api, ask, "job", [&](const std::string& id) { return pause(api, id, false); });
          }},
     Verb{"job-cancel",
          [](Api& api, User, Ask ask) {
@@ -83,6 +147,32 @@ constexpr std::array verbs{
     Verb{"job-retry",
          [](Api& api, User, Ask ask) {
            return about(api, ask, "job", [&](const std::string& id) { return retry_job(api, id); });
+         }},
+    Verb{"job-requeue", requeue},
+    Verb{"job-priority", set_priority},
+    Verb{"job-why", why},
+    Verb{"node-enable",
+         [](Api& api, User, Ask ask) {
+           return about(api, ask, "node",
+                        [&](const std::string& id) { return edit_node(api, id, enabling(true)); });
+         }},
+    Verb{"node-disable",
+         [](Api& api, User, Ask ask) {
+           return about(api, ask, "node",
+                        [&](const std::string& id) { return edit_node(api, id, enabling(false)); });
+         }},
+    Verb{"node-reboot",
+         [](Api& api, User, Ask ask) {
+           return about(api, ask, "node",
+                        [&](const std::string& id) { return edit_node(api, id, rebooting()); });
+         }},
+    Verb{"node-wake",
+         [](Api& api, User, Ask ask) {
+           return about(api, ask, "node", [&](const std::string& id) { return power_node(api, id, true); });
+         }},
+    Verb{"node-sleep",
+         [](Api& api, User, Ask ask) {
+           return about(api, ask, "node", [&](const std::string& id) { return power_node(api, id, false); });
          }},
     Verb{"node-drain",
          [](Api& api, User, Ask ask) {

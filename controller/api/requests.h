@@ -9,11 +9,12 @@
 
 namespace kiln::api {
 
-// Verbs: job-submit (a JobSubmission beside the cid), job-pause, job-resume, job-cancel, job-retry,
-// job-status
-// ({"job": id or number}), node-drain, node-resume, node-forgive ({"node": id}). Answers as HTTP would:
-// status, error, and the job or node as data, short enough for a message. Blocks like an HTTP request;
-// thread-safe.
+// Verbs: job-submit (a JobSubmission beside the cid); job-pause, job-resume, job-cancel, job-retry,
+// job-status, job-why ({"job": id or number}), job-priority (and "priority"), job-requeue (and "which",
+// "step", "frames" as over HTTP); node-drain, node-resume, node-forgive, node-enable, node-disable,
+// node-reboot, node-wake, node-sleep ({"node": id}). Answers as HTTP would: status, error, and the job or
+// node as data (of job-why the reasons, of job-requeue the number of tasks), short enough for a message.
+// Blocks like an HTTP request; thread-safe.
 payloads::Response handle_request(Api& api, const std::string& user, std::string_view verb,
                                   const payloads::Request& request);
 

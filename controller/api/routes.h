@@ -10,16 +10,17 @@
 
 namespace kiln::api {
 
-void add_farm_routes(http::Router& router, Api& api);    // farm, openapi.yaml, healthz
-void add_job_routes(http::Router& router, Api& api);     // jobs
-void add_task_routes(http::Router& router, Api& api);    // tasks, attempts: files, log, result
-void add_result_routes(http::Router& router, Api& api);  // results, a job's files, thumbnails, archive
-void add_blob_routes(http::Router& router, Api& api);    // blobs
-void add_node_routes(http::Router& router, Api& api);    // nodes, telemetry
-void add_event_routes(http::Router& router, Api& api);   // the live stream
-void add_metric_routes(http::Router& router, Api& api);  // metrics
-void add_type_routes(http::Router& router, Api& api);    // job types
-void add_page_routes(http::Router& router, Api& api);    // everything else
+void add_farm_routes(http::Router& router, Api& api);       // farm, openapi.yaml, healthz
+void add_job_routes(http::Router& router, Api& api);        // jobs
+void add_task_routes(http::Router& router, Api& api);       // tasks, attempts: files, log, result
+void add_result_routes(http::Router& router, Api& api);     // results, a job's files, thumbnails, archive
+void add_blob_routes(http::Router& router, Api& api);       // blobs
+void add_node_routes(http::Router& router, Api& api);       // nodes, telemetry
+void add_event_routes(http::Router& router, Api& api);      // the live stream
+void add_statistic_routes(http::Router& router, Api& api);  // productions, usage, a job's statistics
+void add_metric_routes(http::Router& router, Api& api);     // metrics
+void add_type_routes(http::Router& router, Api& api);       // job types
+void add_page_routes(http::Router& router, Api& api);       // everything else
 
 // The studio's job types and the built-in ones.
 std::vector<compiler::JobType> job_types(Api& api);
@@ -38,6 +39,9 @@ http::Response list_response(const char* key, const Rows& rows, const Shape& sha
   return json_response(Json::object({{key, std::move(list)}}));
 }
 
+// The place of a step by its name. Errors: not_found, with the names there are.
+Result<std::uint32_t> step_of(const scheduler::JobRow& job, std::string_view name);
+
 // The task that a path names, with its job. Errors: invalid; not_found.
 struct FoundTask {
   TaskId id;
@@ -52,8 +56,8 @@ struct FoundAttempt {
 };
 Result<FoundAttempt> find_attempt(Api& api, const http::Request& request);
 
-// GET /api/v1/farm, also a part of the stream's snapshot.
-Json farm_json(Api& api);
+// GET /api/v1/farm, also a part of the stream's snapshot. Errors: those of the database.
+Result<Json> farm_json(Api& api);
 // A file with Range, and its version as ETag.
 http::Response file_response(Stored stored, std::string content_type, bool is_immutable);
 // By the path's extension; what no browser should guess at is application/octet-stream.

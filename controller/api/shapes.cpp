@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "api/schedule.h"
 #include "http/target.h"
+#include "runtime/clock.h"
 
 namespace kiln::api {
 
@@ -21,54 +25,16 @@ void set_error(Json& json, const std::string& code, const std::string& message) 
   if (!code.empty()) json.set("error", Json::object({{"code", code}, {"message", message}}));
 }
 
-void set_live(Json& json, const LiveNode& live) {
-  Json tasks(Json::Array{});
-  for (const auto& task : live.tasks.run) tasks.push(payloads::to_json(task));
-  Json gpus(Json::Array{});
-  for (const auto& [index, telemetry] : live.gpus) {
-    Json gpu = Json::object({{"index", index}});
-    const Json values = payloads::to_json(telemetry);
-    if (const auto* members = values.as_object()) {
-      for (const auto& [key, value] : *members) gpu.set(key, value);
-    }
-    gpus.push(std::move(gpu));
+// The scheduler's own estimate where it has one.
+void set_eta(Json& json, const scheduler::JobRow& job, std::int64_t now_ms) {
+  if (job.eta_unix_ms != 0) {
+    json.set("eta_s", static_cast<double>(std::max<std::int64_t>(0, job.eta_unix_ms - now_ms)) / 1000);
+  } else if (const auto eta = scheduler::eta_s(job)) {
+    json.set("eta_s", *eta);
   }
-  json.set("tasks", std::move(tasks));
-  json.set("warm", strings(live.tasks.warm));
-  json.set("gpus", std::move(gpus));
-  if (live.host) json.set("host", payloads::to_json(*live.host));
 }
 
-// Steps of a job from a template: what they are cut into, and how far they are.
-void set_template(Json& json, const scheduler::JobRow& job) {
-  if (job.spec.steps.empty()) return;
-  json.set("document", job.spec.document);
-  Json steps(Json::Array{});
-  for (std::size_t i = 0; i < job.spec.steps.size(); ++i) {
-    const auto& step = job.spec.steps[i];
-    Json one = Json::object({{"name", step.name}, {"units", step.units}, {"chunk", step.chunk}});
-    if (step.target_s != 0) one.set("target_s", step.target_s);
-    if (!step.frames.empty()) one.set("frames", step.frames.str());
-    Json after(Json::Array{});
-    for (const auto number : step.after) after.push(job.spec.steps[number].name);
-    one.set("after", std::move(after));
-    if (!step.pairs_with.empty()) {
-      Json pairs(Json::Array{});
-      for (const auto number : step.pairs_with) pairs.push(job.spec.steps[number].name);
-      one.set("pairs_with", std::move(pairs));
-    }
-    if (i < job.steps.size()) one.set("tasks", payloads::to_json(job.steps[i]));
-    steps.push(std::move(one));
-  }
-  json.set("steps", std::move(steps));
-}
-
-void set_wishes(Json& json, const scheduler::JobRow& job) {
-  const auto& production = job.spec.production;
-  if (!production.project.empty()) json.set("project", production.project);
-  if (!production.sequence.empty()) json.set("sequence", production.sequence);
-  if (!production.shot.empty()) json.set("shot", production.shot);
-  const auto& wishes = job.wishes;
+void set_wishes(Json& json, const scheduler::JobWishes& wishes) {
   if (wishes.slot_limit != 0) json.set("slot_limit", wishes.slot_limit);
   if (wishes.node_limit != 0) json.set("node_limit", wishes.node_limit);
   if (!wishes.tags.empty()) json.set("tags", strings(wishes.tags));
@@ -78,7 +44,40 @@ void set_wishes(Json& json, const scheduler::JobRow& job) {
 
 }  // namespace
 
-Json to_json(const scheduler::JobRow& job, const std::string& output_dir) {
+void set_production(Json& json, const payloads::Production& production) {
+  if (!production.project.empty()) json.set("project", production.project);
+  if (!production.sequence.empty()) json.set("sequence", production.sequence);
+  if (!production.shot.empty()) json.set("shot", production.shot);
+}
+
+Json to_json(const scheduler::Waste& waste) {
+  return Json::object(
+      {{"failed_s", waste.failed_s}, {"lost_s", waste.lost_s}, {"superseded_s", waste.superseded_s}});
+}
+
+Json to_json(const scheduler::NodeUse& use) {
+  return Json::object({{"online_s", use.online_s},
+                       {"busy_s", use.busy_s},
+                       {"done_s", use.done_s},
+                       {"waste", to_json(use.waste)}});
+}
+
+Json to_json(const scheduler::FarmSettings& settings) {
+  Json limits(Json::Object{});
+  for (const auto& [name, count] : settings.limits) limits.set(name, count);
+  return Json::object({{"fair_share", settings.fair_share}, {"limits", std::move(limits)}});
+}
+
+Json to_json(const scheduler::Reason& reason) {
+  Json json(Json::Object{});
+  if (!reason.step.empty()) json.set("step", reason.step);
+  if (!reason.node.empty()) json.set("node", reason.node);
+  if (reason.tasks != 0) json.set("tasks", reason.tasks);
+  json.set("what", reason.what);
+  return json;
+}
+
+Json to_json(const scheduler::JobRow& job, const std::string& output_dir, std::int64_t now_ms) {
   Json json = Json::object({{"id", job.id.str()},
                             {"number", job.number},
                             {"name", job.spec.name},
@@ -90,7 +89,7 @@ Json to_json(const scheduler::JobRow& job, const std::string& output_dir) {
                             {"chunk", job.spec.chunk},
                             {"tasks", payloads::to_json(job.counts)},
                             {"percent", scheduler::percent(job)}});
-  if (const auto eta = scheduler::eta_s(job)) json.set("eta_s", *eta);
+  set_eta(json, job, now_ms);
   json.set("message", job.message);
   json.set("warnings", strings(job.warnings));
   json.set("held", job.held);
@@ -100,8 +99,10 @@ Json to_json(const scheduler::JobRow& job, const std::string& output_dir) {
   if (options.stall_s != 0) json.set("stall_s", options.stall_s);
   if (job.spec.retries) json.set("retries", *job.spec.retries);
   if (job.spec.fail_pct) json.set("fail_pct", *job.spec.fail_pct);
+  set_production(json, job.spec.production);
+  set_wishes(json, job.wishes);
   set_template(json, job);
-  set_wishes(json, job);
+  json.set("waste", to_json(job.waste));
   json.set("scene_file", options.scene_file);
   json.set("manifest", job.spec.manifest);
   json.set("created_ms", job.created_ms);
@@ -113,13 +114,15 @@ Json to_json(const scheduler::JobRow& job, const std::string& output_dir) {
 }
 
 Json to_json(const scheduler::TaskRow& task, const scheduler::JobRow& job, const payloads::HeldTask* held) {
-  Json json = Json::object({{"id", task.id.str()},
-                            {"index", task.id.index},
-                            {"frames", job.spec.task_frames(task.id.index).str()},
-                            {"state", scheduler::to_string(task.state)},
-                            {"attempt", task.attempt},
-                            {"failures", task.failures},
-                            {"node", task.node.str()}});
+  Json json = Json::object({
+      {"id", task.id.str()},
+      {"index", task.id.index},
+  });
+  set_work(json, task, job);
+  json.set("state", scheduler::to_string(task.state));
+  json.set("attempt", task.attempt);
+  json.set("failures", task.failures);
+  json.set("node", task.node.str());
   set_error(json, task.error_code, task.error_message);
   if (task.review == scheduler::Review::held) json.set("held", scheduler::held_reason(task));
   json.set("seconds", task.seconds);
@@ -167,7 +170,7 @@ Json to_json(const scheduler::ResultRow& result) {
   return json;
 }
 
-Json to_json(const scheduler::NodeRow& node, const LiveNode& live) {
+Json to_json(const scheduler::NodeRow& node, const LiveNode& live, std::int64_t now_ms) {
   Json json = Json::object({{"id", node.id.str()},
                             {"name", node.info.name.empty() ? node.id.str() : node.info.name},
                             {"presence", scheduler::to_string(node.presence)},
@@ -181,6 +184,11 @@ Json to_json(const scheduler::NodeRow& node, const LiveNode& live) {
     json.set("quarantine",
              Json::object({{"reason", node.quarantine}, {"until_ms", node.quarantine_until_ms}}));
   }
+  set_settings(json, node.settings, now_ms);
+  if (node.asleep) json.set("asleep", true);
+  if (!node.hot.empty()) json.set("hot", node.hot);
+  json.set("use", to_json(node.use));
+  if (node.use.online_s > 0) json.set("utilisation_pct", 100 * node.use.busy_s / node.use.online_s);
   set_live(json, live);
   return json;
 }

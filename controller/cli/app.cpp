@@ -48,6 +48,8 @@ std::string check_format(std::string& text) {
                      fmt::join(formats, ", "));
 }
 
+const char* const job_or_task = "A job: all its held frames; or a task's id, as `kiln job` shows it";
+
 // Each adds its subcommands; the parsed one leaves what is to be done in `command`.
 void add_submit(CLI::App& app, Command& command) {
   auto options = std::make_shared<SubmitOptions>();
@@ -103,16 +105,17 @@ void add_submit(CLI::App& app, Command& command) {
 }
 
 void add_jobs(CLI::App& app, Command& command) {
-  auto state = std::make_shared<std::string>();
-  auto limit = std::make_shared<std::uint32_t>(20);
+  auto filter = std::make_shared<Client::JobFilter>();
   auto* list = app.add_subcommand("jobs", "List jobs, the newest first");
-  list->add_option("-s,--state", *state, "Only these")
+  list->add_option("-s,--state", filter->state, "Only these")
       ->check(CLI::IsMember({"queued", "running", "paused", "done", "failed", "cancelled"}));
-  list->add_option("-l,--limit", *limit, "At most this many")
+  list->add_option("--project", filter->project, "Only of this project")->type_name("P");
+  list->add_option("--sequence", filter->sequence, "Only of this sequence")->type_name("S");
+  list->add_option("--shot", filter->shot, "Only of this shot")->type_name("S");
+  list->add_option("-l,--limit", filter->limit, "At most this many")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  list->callback(
-      [=, &command] { command = [=](Context& context) { return list_jobs(context, *state, *limit); }; });
+  list->callback([=, &command] { command = [=](Context& context) { return list_jobs(context, *filter); }; });
 
   const auto one = [&](const char* name, const char* what,
                        const std::function<Result<Exit>(Context&, const std::string&)>& act) {
@@ -125,22 +128,25 @@ void add_jobs(CLI::App& app, Command& command) {
     return [what](Context& context, const std::string& job) { return act_on_job(context, job, what); };
   };
   one("job", "Show one job, and why its tasks failed", show_job);
+  one("why", "Say why a job's tasks wait", show_why);
   one("wait", "Wait until a job has ended", wait_job);
   one("cancel", "End a job; frames that are done stay", action(JobAction::cancel));
   one("pause", "Start no more of its tasks", action(JobAction::pause));
   one("resume", "Go on with a paused job", action(JobAction::resume));
   one("retry", "Render again what failed or was cancelled", action(JobAction::retry));
-  const auto judging = [&](const char* name, const char* what, Look look) {
-    auto named = std::make_shared<std::string>();
-    auto* sub = app.add_subcommand(name, what);
-    sub->add_option("what", *named, "A job: all its held frames; or a task's id, as `kiln job` shows it")
-        ->required()
-        ->type_name("JOB|TASK");
-    sub->callback(
-        [=, &command] { command = [=](Context& context) { return judge(context, *named, look); }; });
-  };
-  judging("accept", "Say that frames held for a look are right", Look::accept);
-  judging("requeue", "Render frames again that are held, or one task", Look::requeue);
+  auto accepted = std::make_shared<std::string>();
+  auto* accept = app.add_subcommand("accept", "Say that frames held for a look are right");
+  accept->add_option("what", *accepted, job_or_task)->required()->type_name("JOB|TASK");
+  accept->callback(
+      [=, &command] { command = [=](Context& context) { return judge(context, *accepted, Look::accept); }; });
+  auto again = std::make_shared<RequeueOptions>();
+  auto* requeued = app.add_subcommand("requeue", "Render again: held frames, one task, or many of a job");
+  requeued->add_option("what", again->what, job_or_task)->required()->type_name("JOB|TASK");
+  requeued->add_flag("--failed", again->only_failed, "All tasks of the job that failed");
+  requeued->add_flag("--all", again->all, "All tasks of the job that have ended");
+  requeued->add_option("-f,--frames", again->frames, "Only tasks that hold one of these, as in 1-10");
+  requeued->add_option("--step", again->step, "Only of this step")->type_name("STEP");
+  requeued->callback([=, &command] { command = [=](Context& context) { return requeue(context, *again); }; });
   one("delete", "Remove a job and its frames from the farm", action(JobAction::erase));
 
   auto job = std::make_shared<std::string>();
@@ -215,6 +221,109 @@ void add_fetching(CLI::App& app, Command& command) {
   make->callback([=, &command] { command = [=](Context& context) { return make_film(context, *film); }; });
 }
 
+void add_steering(CLI::App& app, Command& command) {
+  auto job = std::make_shared<std::string>();
+  auto settings = std::make_shared<JobSettings>();
+  auto* set = app.add_subcommand("set", "Change a job while it lives");
+  set->add_option("job", *job, "Number or id")->required()->type_name("JOB");
+  set->add_option("-p,--priority", settings->priority, "0 to 100, higher goes first")
+      ->check(CLI::Range(0, 100))
+      ->type_name("N");
+  set->add_option("--max-slots", settings->slot_limit, "Tasks at once; 0: no limit")->type_name("N");
+  set->add_option("--max-nodes", settings->node_limit, "Nodes at once; 0: no limit")->type_name("N");
+  set->add_option("--tag", settings->tags, "A node must have it; may stand several times; \"\": none")
+      ->take_all()
+      ->expected(1)
+      ->type_name("TAG");
+  set->add_option("--after", settings->after, "A job that must be done before; several times; \"\": none")
+      ->take_all()
+      ->expected(1)
+      ->type_name("JOB");
+  set->add_option("--start", settings->start, "Not before: now, +2h, 20:00 or \"2026-11-27 20:00\"")
+      ->type_name("TIME");
+  set->callback(
+      [=, &command] { command = [=](Context& context) { return set_job(context, *job, *settings); }; });
+
+  auto options = std::make_shared<FarmOptions>();
+  auto* whole = app.add_subcommand("farm", "Show the farm, or change its settings");
+  whole->add_option("--fair-share", options->fair_share, "Jobs of one priority take turns between users")
+      ->check(CLI::IsMember({"on", "off"}));
+  whole->add_option("--limit", options->limits, "How much there is of something, as in nuke=4; 0 removes it")
+      ->take_all()
+      ->expected(1)
+      ->type_name("NAME=N");
+  whole->callback([=, &command] { command = [=](Context& context) { return farm(context, *options); }; });
+
+  auto project = std::make_shared<std::string>();
+  auto sequence = std::make_shared<std::string>();
+  auto* productions = app.add_subcommand("productions", "Totals of projects, their sequences and shots");
+  productions->add_option("--project", *project, "The sequences of this one")->type_name("P");
+  productions->add_option("--sequence", *sequence, "…the shots of this one")->type_name("S");
+  productions->callback([=, &command] {
+    command = [=](Context& context) { return list_productions(context, *project, *sequence); };
+  });
+
+  auto stats = std::make_shared<StatsOptions>();
+  auto* times = app.add_subcommand("stats", "How long a job's tasks took; what the nodes did");
+  auto* of = times->add_option("job", stats->job, "Number or id [the nodes]")->type_name("JOB");
+  times->add_option("--step", stats->step, "Only of this step")->needs(of)->type_name("STEP");
+  times->add_option("--hours", stats->hours, "So far back")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str()
+      ->excludes(of);
+  times->callback(
+      [=, &command] { command = [=](Context& context) { return show_statistics(context, *stats); }; });
+}
+
+// `kiln node VERB NODE …`
+void add_node(CLI::App& app, Command& command) {
+  auto* node = app.add_subcommand("node", "Show or change one box");
+  node->require_subcommand(1);
+  auto id = std::make_shared<std::string>();
+  const auto verb = [&](const char* name, const char* what, std::function<Result<Exit>(Context&)> act) {
+    auto* sub = node->add_subcommand(name, what);
+    sub->add_option("node", *id, "Id, as `kiln nodes` shows it")->required()->type_name("NODE");
+    sub->callback([act = std::move(act), &command] { command = act; });
+    return sub;
+  };
+  const auto action = [&](const char* name, const char* what, NodeAction act) {
+    verb(name, what, [=](Context& context) { return act_on_node(context, *id, act); });
+  };
+  verb("show", "Show it with its settings", [=](Context& context) { return show_node(context, *id); });
+  action("enable", "Let it take part", NodeAction::enable);
+  action("disable", "Give it nothing, count it nowhere", NodeAction::disable);
+  verb("drain", "Let it finish and take nothing new",
+       [=](Context& context) { return drain_node(context, *id, true); });
+  verb("resume", "Let it work again after a drain",
+       [=](Context& context) { return drain_node(context, *id, false); });
+  verb("forgive", "End its quarantine", [=](Context& context) { return forgive_node(context, *id); });
+  action("wake", "Wake it over the network", NodeAction::wake);
+  action("sleep", "Send it to sleep; refused while it has work", NodeAction::sleep);
+  action("reboot", "Restart it as soon as it is idle", NodeAction::reboot);
+  action("forget", "Remove one that is offline from the list", NodeAction::forget);
+  auto tags = std::make_shared<std::vector<std::string>>();
+  verb("tag", "Say what it is called; without a tag: nothing any more",
+       [=](Context& context) { return tag_node(context, *id, *tags); })
+      ->add_option("tags", *tags, "Tags that it has from now on, beside its own")
+      ->type_name("TAG");
+  auto words = std::make_shared<std::vector<std::string>>();
+  verb("schedule", "When it may render, in the controller's local time",
+       [=](Context& context) { return schedule_node(context, *id, *words); })
+      ->add_option("hours", *words, "As in mon-fri 20:00-07:00 sat,sun; or always")
+      ->required()
+      ->type_name("HOURS");
+  auto limits = std::make_shared<NodeLimits>();
+  auto* limit = verb("limits", "How hot its GPUs may be, and when it sleeps",
+                     [=](Context& context) { return limit_node(context, *id, *limits); });
+  limit->add_option("--soft", limits->soft_c, "No new work above so many °C; farm: as everywhere")
+      ->type_name("C");
+  limit->add_option("--hard", limits->hard_c, "Its task goes elsewhere above; farm: as everywhere")
+      ->type_name("C");
+  limit->add_option("--sleep-after", limits->sleep_after_min, "Minutes without work; 0: never")
+      ->check(CLI::Range(0, 10'080))
+      ->type_name("MIN");
+}
+
 std::string login() {
   for (const char* name : {"USER", "LOGNAME"}) {
     if (const char* value = std::getenv(name); value != nullptr && *value != '\0') return value;
@@ -226,7 +335,10 @@ std::string login() {
 int say_usage_error(const CLI::App& app, const std::vector<std::string>& args, const CLI::ParseError& error,
                     Terminal& err) {
   std::string where = "kiln";
-  for (const auto* sub : app.get_subcommands()) where += " " + sub->get_name();
+  for (const auto* sub : app.get_subcommands()) {
+    where += " " + sub->get_name();
+    for (const auto* inner : sub->get_subcommands()) where += " " + inner->get_name();
+  }
   std::string text = harmless(error.what());
   if (app.get_subcommands().empty()) {
     const auto named =
@@ -267,6 +379,8 @@ int run(const std::vector<std::string>& args, std::FILE* out, std::FILE* err,
   add_watching(app, command);
   add_nodes(app, command);
   add_forgiving(app, command);
+  add_node(app, command);
+  add_steering(app, command);
   add_fetching(app, command);
   try {
     // CLI11 takes them from the back.
@@ -276,7 +390,8 @@ int run(const std::vector<std::string>& args, std::FILE* out, std::FILE* err,
     return 0;
   } catch (const CLI::CallForHelp&) {
     const auto subs = app.get_subcommands();
-    out_terminal.raw(subs.empty() ? app.help() : subs.front()->help());
+    const auto inner = subs.empty() ? subs : subs.front()->get_subcommands();
+    out_terminal.raw((!inner.empty() ? inner.front() : !subs.empty() ? subs.front() : &app)->help());
     return 0;
   } catch (const CLI::ParseError& error) {
     return say_usage_error(app, args, error, err_terminal);

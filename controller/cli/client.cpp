@@ -121,8 +121,25 @@ Result<Json> Client::farm() {
   return get("/api/v1/farm");
 }
 
-Result<Json> Client::jobs(const std::string& state, std::uint32_t limit) {
-  return get("/api/v1/jobs" + query({{"state", state}, {"limit", std::to_string(limit)}}));
+Result<Json> Client::patch_farm(const Json& changes) {
+  return json_of(http_.patch("/api/v1/farm", changes.dump()));
+}
+
+Result<Json> Client::jobs(const JobFilter& filter) {
+  return get("/api/v1/jobs" + query({{"state", filter.state},
+                                     {"project", filter.project},
+                                     {"sequence", filter.sequence},
+                                     {"shot", filter.shot},
+                                     {"limit", std::to_string(filter.limit)}}));
+}
+
+Result<Json> Client::productions(const std::string& project, const std::string& sequence) {
+  return get("/api/v1/productions" +
+             query({{"project", project}, {"sequence", sequence}, {"limit", "1000"}}));
+}
+
+Result<Json> Client::usage(std::uint32_t hours) {
+  return get("/api/v1/usage" + query({{"hours", std::to_string(hours)}}));
 }
 
 Result<Json> Client::job(const std::string& id_or_number) {
@@ -150,11 +167,24 @@ Result<Json> Client::retry(const std::string& id) {
   return json_of(http_.post(job_path(id) + "/retry", "{}"));
 }
 
-Status Client::remove(const std::string& id) {
-  const auto response = http_.remove(job_path(id));
+Result<Json> Client::why(const std::string& id) {
+  return get(job_path(id) + "/why");
+}
+Result<Json> Client::requeue_many(const std::string& id, const Json& wish) {
+  return json_of(http_.post(job_path(id) + "/requeue", wish.dump()));
+}
+Result<Json> Client::statistics(const std::string& id, const std::string& step) {
+  return get(job_path(id) + "/statistics" + query({{"step", step}}));
+}
+
+Status Client::gone(const std::string& path) {
+  const auto response = http_.remove(path);
   if (!response) return fail(failure(response.error()));
   if (!response->ok()) return fail(failure(*response));
   return {};
+}
+Status Client::remove(const std::string& id) {
+  return gone(job_path(id));
 }
 
 Result<Json> Client::tasks(const std::string& job, const std::string& state, std::uint32_t from,
@@ -196,6 +226,15 @@ Result<Json> Client::drain(const std::string& id) {
 }
 Result<Json> Client::forgive(const std::string& id) {
   return json_of(http_.post(node_path(id) + "/forgive", "{}"));
+}
+Result<Json> Client::patch_node(const std::string& id, const Json& changes) {
+  return json_of(http_.patch(node_path(id), changes.dump()));
+}
+Result<Json> Client::power(const std::string& id, bool wake) {
+  return json_of(http_.post(node_path(id) + (wake ? "/wake" : "/sleep"), "{}"));
+}
+Status Client::forget(const std::string& id) {
+  return gone(node_path(id));
 }
 Result<Json> Client::undrain(const std::string& id) {
   return json_of(http_.post(node_path(id) + "/resume", "{}"));

@@ -25,14 +25,24 @@ class Client {
   Client(std::string url, std::string user, const std::atomic<bool>& interrupted);
 
   Result<Json> farm();
-  // Newest first; state "" = all.
-  Result<Json> jobs(const std::string& state, std::uint32_t limit);
+  Result<Json> patch_farm(const Json& changes);
+  // Newest first; "" = all.
+  struct JobFilter {
+    std::string state, project, sequence, shot;
+    std::uint32_t limit = 20;
+  };
+  Result<Json> jobs(const JobFilter& filter);
+  Result<Json> productions(const std::string& project, const std::string& sequence);  // "" = every
+  Result<Json> usage(std::uint32_t hours);
   Result<Json> job(const std::string& id_or_number);
   // The same submission sent again with the same key is the same job: retried while the controller is away.
   Result<Json> submit(const payloads::JobSubmission& submission, const std::string& key);
   Result<Json> patch_job(const std::string& id, const Json& changes);
   Result<Json> cancel(const std::string& id);
   Result<Json> retry(const std::string& id);
+  Result<Json> why(const std::string& id);
+  Result<Json> requeue_many(const std::string& id, const Json& wish);
+  Result<Json> statistics(const std::string& id, const std::string& step);  // "" = every step
   Status remove(const std::string& id);
   // state "" = all; from: task index.
   Result<Json> tasks(const std::string& job, const std::string& state, std::uint32_t from,
@@ -47,6 +57,9 @@ class Client {
   Result<Json> drain(const std::string& id);
   Result<Json> undrain(const std::string& id);
   Result<Json> forgive(const std::string& id);
+  Result<Json> patch_node(const std::string& id, const Json& changes);
+  Result<Json> power(const std::string& id, bool wake);
+  Status forget(const std::string& id);
 
   Result<std::vector<std::string>> missing_blobs(const std::vector<std::string>& digests);
   // Bytes of that blob which the controller holds of an upload that broke off; `size` when it has it all.
@@ -72,6 +85,7 @@ class Client {
   runtime::HttpOptions options(std::chrono::seconds stall);
   Result<Json> json_of(const Result<runtime::HttpResponse>& response);
   Result<Json> get(const std::string& path);
+  Status gone(const std::string& path);  // DELETE
   Error failure(const Error& error) const;
   Error failure(const runtime::HttpResponse& response) const;
 

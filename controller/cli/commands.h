@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/context.h"
 
@@ -34,7 +35,7 @@ struct SubmitOptions {
 Result<Exit> submit(Context& context, const SubmitOptions& options);
 
 // ---- jobs.cpp
-Result<Exit> list_jobs(Context& context, const std::string& state, std::uint32_t limit);
+Result<Exit> list_jobs(Context& context, const Client::JobFilter& filter);
 Result<Exit> show_job(Context& context, const std::string& job);
 // `what`: a task's id, or a job: all of its tasks that are held for a look.
 enum class Look { accept, requeue };
@@ -43,7 +44,52 @@ enum class JobAction { cancel, pause, resume, retry, erase };
 Result<Exit> act_on_job(Context& context, const std::string& job, JobAction action);
 Result<Exit> set_priority(Context& context, const std::string& job, int priority);
 
+// ---- steer.cpp
+Result<Exit> show_why(Context& context, const std::string& job);
+// Without any of its options: held frames, as judge() does.
+struct RequeueOptions {
+  std::string what;  // a job; without options also a task
+  bool only_failed = false;
+  bool all = false;  // what has ended; so without --failed, too, when frames or a step are named
+  std::string frames;
+  std::string step;
+};
+Result<Exit> requeue(Context& context, const RequeueOptions& options);
+// What is absent or empty stays; one empty text in a list takes all away.
+struct JobSettings {
+  std::optional<int> priority;
+  std::optional<std::uint32_t> slot_limit, node_limit;
+  std::vector<std::string> tags;
+  std::vector<std::string> after;
+  std::string start;
+};
+Result<Exit> set_job(Context& context, const std::string& job, const JobSettings& settings);
+struct FarmOptions {
+  std::string fair_share;           // "on", "off"; "": as it is
+  std::vector<std::string> limits;  // "nuke=4"
+};
+Result<Exit> farm(Context& context, const FarmOptions& options);
+
+// ---- statistics.cpp
+struct StatsOptions {
+  std::string job;  // "" = the farm
+  std::string step;
+  std::uint32_t hours = 24;
+};
+Result<Exit> show_statistics(Context& context, const StatsOptions& options);
+Result<Exit> list_productions(Context& context, const std::string& project, const std::string& sequence);
+
 // ---- nodes.cpp
+Result<Exit> show_node(Context& context, const std::string& node);
+enum class NodeAction { enable, disable, wake, sleep, reboot, forget };
+Result<Exit> act_on_node(Context& context, const std::string& node, NodeAction action);
+Result<Exit> tag_node(Context& context, const std::string& node, const std::vector<std::string>& tags);
+Result<Exit> schedule_node(Context& context, const std::string& node, const std::vector<std::string>& words);
+struct NodeLimits {
+  std::string soft_c, hard_c;  // a number, or "farm"; "": as it is
+  std::optional<std::uint32_t> sleep_after_min;
+};
+Result<Exit> limit_node(Context& context, const std::string& node, const NodeLimits& limits);
 Result<Exit> list_nodes(Context& context);
 Result<Exit> drain_node(Context& context, const std::string& node, bool drained);
 Result<Exit> forgive_node(Context& context, const std::string& node);

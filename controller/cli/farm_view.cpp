@@ -92,6 +92,9 @@ std::vector<std::string> FarmView::apply(std::string_view event, const Json& dat
     jobs_.erase(number->second);
     numbers_.erase(number);
     return {std::move(line)};
+  } else if (event == "node_erased") {
+    if (nodes_.erase(text_of(data, "id")) > 0)
+      return {fmt::format("node {}: forgotten", harmless(text_of(data, "id")))};
   } else if (event == "node_live") {
     const auto node = nodes_.find(text_of(data, "id"));
     if (node == nodes_.end()) return {};
@@ -251,6 +254,20 @@ std::string FarmView::screen(int width, int height, bool color, std::int64_t now
   return out;
 }
 
+Cell node_state(const Json& node) {
+  const auto presence = harmless(text_of(node, "presence"));
+  const auto* enabled = member_of(node, "enabled").as_bool();
+  if (flag_of(node, "asleep")) return {"asleep", Style::dim};
+  if (presence != "online" && presence != "draining") return {presence, style_of(presence)};
+  if (enabled != nullptr && !*enabled) return {"disabled", Style::yellow};
+  if (node.find("quarantine") != nullptr) return {"quarantined", Style::red};
+  if (flag_of(node, "reboot")) return {"to restart", Style::yellow};
+  if (flag_of(node, "drained")) return {"draining", Style::yellow};
+  if (flag_of(node, "off_hours")) return {"off hours", Style::yellow};
+  if (!text_of(node, "hot").empty()) return {"hot", Style::red};
+  return {presence, style_of(presence)};
+}
+
 std::string jobs_table(const std::vector<const Json*>& jobs, int width, bool color, std::int64_t now) {
   const std::vector<Column> columns = {{"JOB", true},
                                        {"NAME", false, 12},
@@ -290,9 +307,6 @@ std::string nodes_table(const std::vector<const Json*>& nodes, int width, bool c
   std::vector<Row> rows;
   for (const Json* node : nodes) {
     const auto presence = harmless(text_of(*node, "presence"));
-    const bool is_drained = flag_of(*node, "drained") && presence == "online";
-    const bool is_quarantined = node->find("quarantine") != nullptr;
-    const auto state = is_quarantined ? "quarantined" : is_drained ? "draining" : presence;
     const Json& info = member_of(*node, "info");
     std::string blender, hardware;
     for (const auto& renderer : array_of(info, "renderers")) {
@@ -304,9 +318,7 @@ std::string nodes_table(const std::vector<const Json*>& nodes, int width, bool c
     if (hardware.empty()) hardware = harmless(text_of(info, "cpu"));
     rows.push_back(
         {{harmless(text_of(*node, "id")), Style::bold},
-         {state, is_quarantined ? Style::red
-                 : is_drained   ? Style::yellow
-                                : style_of(presence)},
+         node_state(*node),
          {temperature_of(*node)},
          {work_of(*node)},
          {fmt::format("{}", integer_of(*node, "tasks_done"))},

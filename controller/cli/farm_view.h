@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "cli/table.h"
 #include "cli/text.h"
 
 namespace kiln::cli {
@@ -45,6 +46,9 @@ class FarmView {
   Json summary_, farm_;
   std::vector<std::string> alarms_;
 };
+
+// What a node is at, in a word: "online", "drained", "asleep", "disabled", "hot", …
+Cell node_state(const Json& node);
 
 // Rows that more than one command shows.
 std::string jobs_table(const std::vector<const Json*>& jobs, int width, bool color, std::int64_t now);

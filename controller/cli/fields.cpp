@@ -48,6 +48,15 @@ const Json::Array& array_of(const Json& json, std::string_view key) {
   return array != nullptr ? *array : empty;
 }
 
+std::string joined(const Json& json, std::string_view key, std::string_view otherwise) {
+  std::string out;
+  for (const auto& item : array_of(json, key)) {
+    if (!out.empty()) out += ", ";
+    out += item.as_string() != nullptr ? harmless(*item.as_string()) : item.dump();
+  }
+  return out.empty() ? std::string(otherwise) : out;
+}
+
 Counts counts_of(const Json& job) {
   const Json& tasks = member_of(job, "tasks");
   return {integer_of(tasks, "queued"), integer_of(tasks, "running"), integer_of(tasks, "done"),

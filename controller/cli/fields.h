@@ -19,6 +19,9 @@ bool flag_of(const Json& json, std::string_view key);
 const Json& member_of(const Json& json, std::string_view key);        // null when absent
 const Json::Array& array_of(const Json& json, std::string_view key);  // empty when absent
 
+// Texts or numbers of a list with commas between; `otherwise` for none.
+std::string joined(const Json& json, std::string_view key, std::string_view otherwise = "");
+
 // A job's counts of tasks.
 struct Counts {
   std::int64_t queued = 0, running = 0, done = 0, failed = 0, cancelled = 0;

@@ -13,6 +13,37 @@ namespace {
 
 constexpr std::uint32_t failures_shown = 10;
 
+template <class Fact>
+void show_wishes(const Json& job, const Fact& fact) {
+  std::string production;
+  for (const char* key : {"project", "sequence", "shot"}) {
+    const auto name = harmless(text_of(job, key));
+    if (!name.empty()) production += (production.empty() ? "" : " / ") + name;
+  }
+  fact("production", production);
+  std::string limits;
+  if (const auto slots = integer_of(job, "slot_limit"); slots > 0)
+    limits = fmt::format("{} tasks at once", slots);
+  if (const auto nodes = integer_of(job, "node_limit"); nodes > 0)
+    limits += fmt::format("{}{} nodes at once", limits.empty() ? "" : ", ", nodes);
+  fact("limits", limits);
+  fact("tags", joined(job, "tags"));
+  fact("after", joined(job, "after"));
+  if (const auto start = integer_of(job, "start_ms"); start > 0) fact("starts", date_text(start));
+  for (const auto& step : array_of(job, "steps")) {
+    const auto counts = counts_of(step);
+    std::string text =
+        fmt::format("{}: {} done of {}", harmless(text_of(step, "name")), counts.done, counts.total());
+    if (counts.running > 0) text += fmt::format(", {} running", counts.running);
+    if (counts.failed > 0) text += fmt::format(", {} failed", counts.failed);
+    fact("step", text);
+  }
+  const Json& waste = member_of(job, "waste");
+  const double wasted =
+      number_of(waste, "failed_s") + number_of(waste, "lost_s") + number_of(waste, "superseded_s");
+  if (wasted > 0) fact("wasted", duration_text(wasted));
+}
+
 void show_facts(Context& context, const Json& job) {
   const bool color = context.out.color();
   const auto fact = [&](std::string_view name, const std::string& value) {
@@ -39,10 +70,12 @@ void show_facts(Context& context, const Json& job) {
          styled(fmt::format("{} task{}, for a look", held, held == 1 ? "" : "s"), Style::yellow, color));
   fact("device", harmless(text_of(job, "device")));
   const auto chunk = integer_of(job, "chunk");
-  fact("frames", harmless(text_of(job, "frames")) + (chunk > 1 ? fmt::format(", {} a task", chunk) : ""));
+  const auto frames = harmless(text_of(job, "frames"));
+  fact("frames", frames + (chunk > 1 && !frames.empty() ? fmt::format(", {} a task", chunk) : ""));
   fact("scene", harmless(text_of(job, "scene_file")));
   fact("type", harmless(text_of(job, "type")));
   fact("priority", fmt::format("{}", integer_of(job, "priority")));
+  show_wishes(job, fact);
   fact("user", harmless(text_of(job, "user")));
   fact("submitted", date_text(integer_of(job, "created_ms")));
   if (integer_of(job, "finished_ms") > 0) fact("finished", date_text(integer_of(job, "finished_ms")));
@@ -99,8 +132,8 @@ Result<Json::Array> tasks_in(Context& context, const Json& job, const char* stat
 
 }  // namespace
 
-Result<Exit> list_jobs(Context& context, const std::string& state, std::uint32_t limit) {
-  const auto answer = context.client.jobs(state, limit);
+Result<Exit> list_jobs(Context& context, const Client::JobFilter& filter) {
+  const auto answer = context.client.jobs(filter);
   if (!answer) return fail(answer.error());
   if (context.json) {
     context.print(*answer);
@@ -109,7 +142,10 @@ Result<Exit> list_jobs(Context& context, const std::string& state, std::uint32_t
   std::vector<const Json*> jobs;
   for (const auto& job : array_of(*answer, "jobs")) jobs.push_back(&job);
   if (jobs.empty()) {
-    context.say(state.empty() ? "no jobs yet: kiln submit scene.blend" : fmt::format("no {} jobs", state));
+    const bool is_filtered = !filter.project.empty() || !filter.sequence.empty() || !filter.shot.empty();
+    context.say(is_filtered            ? "no such jobs"
+                : filter.state.empty() ? "no jobs yet: kiln submit scene.blend"
+                                       : fmt::format("no {} jobs", filter.state));
     return Exit::ok;
   }
   context.out.raw(jobs_table(jobs, context.out.width(), context.out.color(), now_ms()));

@@ -1,10 +1,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "cli/commands.h"
 #include "cli/farm_view.h"
 #include "cli/fields.h"
+#include "cli/steering.h"
 #include "cli/text.h"
 
 namespace kiln::cli {
@@ -33,7 +35,141 @@ Result<Exit> list_nodes(Context& context) {
                                  duration_text(std::max(0.0, left_s)),
                                  harmless(text_of(quarantine, "reason")), id));
   }
+  for (const Json* node : nodes) {
+    if (const auto hot = harmless(text_of(*node, "hot")); !hot.empty()) {
+      context.out.line(fmt::format(
+          "{} is hot: {}", styled(harmless(text_of(*node, "id")), Style::red, context.out.color()), hot));
+    }
+  }
   return Exit::ok;
+}
+
+Result<Exit> show_node(Context& context, const std::string& id) {
+  if (auto checked = check_id(id, "node"); !checked) return fail(std::move(checked.error()));
+  const auto node = context.client.node(id);
+  if (!node) return fail(node.error());
+  if (context.json) {
+    context.print(*node);
+    return Exit::ok;
+  }
+  const bool color = context.out.color();
+  const auto fact = [&](std::string_view name, const std::string& value) {
+    if (!value.empty()) context.out.line(styled(fmt::format("{:<10}", name), Style::dim, color) + value);
+  };
+  const Json& info = member_of(*node, "info");
+  context.out.line(styled("node " + id, Style::bold, color));
+  fact("state", node_state(*node).text);
+  fact("name", harmless(text_of(*node, "name")));
+  fact("hot", styled(harmless(text_of(*node, "hot")), Style::red, color));
+  fact("slots", fmt::format("{}, {} with a GPU", integer_of(info, "slots"), integer_of(info, "gpu_slots")));
+  fact("tags", joined(*node, "tags"));
+  fact("own tags", joined(info, "tags"));
+  fact("schedule", schedule_text(member_of(*node, "schedule")));
+  const auto limit = [&](const char* key) {
+    const auto value = maybe_number(*node, key);
+    return value ? fmt::format("{:.0f} °C", *value) : std::string("the farm's");
+  };
+  fact("heat", fmt::format("no new work above {}, moved away above {}", limit("soft_c"), limit("hard_c")));
+  const auto sleep_s = integer_of(*node, "sleep_after_s");
+  fact("sleep",
+       sleep_s == 0 ? "never by itself" : "after " + duration_text(static_cast<double>(sleep_s)) + " idle");
+  fact("wakes by", harmless(text_of(info, "mac")));
+  if (const auto busy = maybe_number(*node, "utilisation_pct"))
+    fact("busy", fmt::format("{} of its time online", percent_text(*busy)));
+  fact("tasks",
+       fmt::format("{} done, {} failed", integer_of(*node, "tasks_done"), integer_of(*node, "tasks_failed")));
+  return Exit::ok;
+}
+
+Result<Exit> act_on_node(Context& context, const std::string& id, NodeAction action) {
+  if (auto checked = check_id(id, "node"); !checked) return fail(std::move(checked.error()));
+  if (action == NodeAction::forget) {
+    if (auto gone = context.client.forget(id); !gone) return fail(std::move(gone.error()));
+    if (context.json) context.print(Json::object({{"forgotten", id}}));
+    context.say(fmt::format("node {}: forgotten, until it speaks again", id));
+    return Exit::ok;
+  }
+  const auto change = [&](const char* key, bool value) {
+    return context.client.patch_node(id, Json::object({{key, value}}));
+  };
+  const auto node = action == NodeAction::enable    ? change("enabled", true)
+                    : action == NodeAction::disable ? change("enabled", false)
+                    : action == NodeAction::reboot  ? change("reboot", true)
+                                                    : context.client.power(id, action == NodeAction::wake);
+  if (!node) return fail(node.error());
+  if (context.json) context.print(*node);
+  const char* said = action == NodeAction::enable    ? "enabled, it gets work"
+                     : action == NodeAction::disable ? "disabled, it gets nothing"
+                     : action == NodeAction::reboot  ? "restarts as soon as it is idle"
+                     : action == NodeAction::wake    ? "is being woken"
+                                                     : "goes to sleep";
+  context.say(fmt::format("node {}: {}", id, said));
+  return Exit::ok;
+}
+
+namespace {
+
+Result<Exit> change_node(Context& context, const std::string& id, const Json& changes,
+                         std::string (*said)(const Json&)) {
+  if (auto checked = check_id(id, "node"); !checked) return fail(std::move(checked.error()));
+  const auto node = context.client.patch_node(id, changes);
+  if (!node) return fail(node.error());
+  if (context.json) context.print(*node);
+  context.say(fmt::format("node {}: {}", id, said(*node)));
+  return Exit::ok;
+}
+
+// A number of degrees, or null for the farm's.
+Result<Json> degrees(const std::string& text) {
+  if (text == "farm") return Json();
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size())
+    return fail(Code::invalid, fmt::format("'{}' is no number of °C, and not farm", harmless(text)));
+  return Json(value);
+}
+
+}  // namespace
+
+Result<Exit> tag_node(Context& context, const std::string& id, const std::vector<std::string>& tags) {
+  Json list(Json::Array{});
+  for (const auto& tag : tags) {
+    if (!tag.empty()) list.push(tag);
+  }
+  return change_node(context, id, Json::object({{"tags", std::move(list)}}),
+                     [](const Json& node) { return "tags " + joined(node, "tags", "none"); });
+}
+
+Result<Exit> schedule_node(Context& context, const std::string& id, const std::vector<std::string>& words) {
+  auto schedule = parse_schedule(words);
+  if (!schedule) return fail(std::move(schedule.error()));
+  return change_node(context, id, Json::object({{"schedule", std::move(*schedule)}}), [](const Json& node) {
+    return "renders " + schedule_text(member_of(node, "schedule"));
+  });
+}
+
+Result<Exit> limit_node(Context& context, const std::string& id, const NodeLimits& limits) {
+  Json changes(Json::Object{});
+  for (const auto& [key, text] : {std::pair{"soft_c", limits.soft_c}, std::pair{"hard_c", limits.hard_c}}) {
+    if (text.empty()) continue;
+    auto value = degrees(text);
+    if (!value) return fail(std::move(value.error()));
+    changes.set(key, std::move(*value));
+  }
+  if (limits.sleep_after_min) changes.set("sleep_after_s", *limits.sleep_after_min * 60);
+  if (changes.as_object()->empty())
+    return fail(Code::invalid, "what should change? --soft, --hard or --sleep-after");
+  return change_node(context, id, changes, [](const Json& node) {
+    const auto limit = [&](const char* key) {
+      const auto value = maybe_number(node, key);
+      return value ? fmt::format("{:.0f} °C", *value) : std::string("the farm's");
+    };
+    const auto sleep_s = integer_of(node, "sleep_after_s");
+    return fmt::format("no new work above {}, moved away above {}, {}", limit("soft_c"), limit("hard_c"),
+                       sleep_s == 0
+                           ? "never sleeps by itself"
+                           : "sleeps after " + duration_text(static_cast<double>(sleep_s)) + " idle");
+  });
 }
 
 Result<Exit> drain_node(Context& context, const std::string& id, bool drained) {

@@ -108,6 +108,9 @@ std::map<std::string, Setter> settings(Config& config) {
       {"mqtt.password_file", path(config.mqtt_password_file)},
       {"farm.grace_s", number(config.grace_s, 1, 86'400)},
       {"farm.max_failures", number(config.max_failures, 1, 100)},
+      {"farm.soft_c", runtime::amount_setting(config.soft_c, 30, 120)},
+      {"farm.hard_c", runtime::amount_setting(config.hard_c, 30, 120)},
+      {"farm.tail_factor", runtime::amount_setting(config.tail_factor, 1, 1000)},
       {"farm.max_file_mib", number(config.max_file_mib, 1, 1'000'000'000)},
       {"farm.min_free_mib", number(config.min_free_mib, 1, 1'000'000'000)},
       {"farm.types", path(config.types)},
@@ -117,7 +120,12 @@ std::map<std::string, Setter> settings(Config& config) {
 }  // namespace
 
 Status read_file(const std::filesystem::path& file, Config& config) {
-  return runtime::read_settings(file, settings(config));
+  if (auto read = runtime::read_settings(file, settings(config)); !read) return read;
+  if (config.soft_c >= config.hard_c) {
+    return fail(Code::invalid, fmt::format("{}: farm.soft_c ({} °C) must be below farm.hard_c ({} °C)",
+                                           file.string(), config.soft_c, config.hard_c));
+  }
+  return {};
 }
 
 Result<Config> read_command_line(int argc, char** argv) {

@@ -33,6 +33,9 @@ struct Config {
   std::filesystem::path mqtt_password_file;
   std::uint32_t grace_s = 60;
   std::uint32_t max_failures = 3;
+  double soft_c = 84;  // these three as scheduler::Policy explains them
+  double hard_c = 93;
+  double tail_factor = 1.5;
   std::uint64_t min_free_mib = 1024;
   std::uint64_t max_file_mib = 65'536;
   std::filesystem::path types;  // folder of the studio's own job types; "" = none

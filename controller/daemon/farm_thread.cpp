@@ -88,7 +88,7 @@ void FarmThread::run() {
     };
     for (const auto& event : events) take(event);
     const bool tick_is_due = now.mono_ms - ticked_ms_ >= std::chrono::milliseconds(tick_every).count();
-    if (tick_is_due) take(scheduler::Tick{});
+    if (tick_is_due) take(scheduler::Tick{runtime::utc_offset_s(now.unix_ms)});
     carry_out(effects, now);
     if (tick_is_due) {
       ticked_ms_ = now.mono_ms;

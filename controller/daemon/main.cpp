@@ -22,6 +22,7 @@
 #include "daemon/type_folder.h"
 #include "fleet/broker.h"
 #include "fleet/link.h"
+#include "fleet/wake.h"
 #include "http/server.h"
 #include "runtime/clock.h"
 #include "runtime/files.h"
@@ -88,6 +89,14 @@ class RequestDesk {
   runtime::Queue<fleet::RequestSeen> queue_;
   std::thread thread_;
 };
+
+void wake(const scheduler::WakeNode& sleeper) {
+  if (const auto sent = fleet::send_magic_packet(sleeper.mac); !sent) {
+    log::warn("fleet", "while waking {}: {}", sleeper.node.str(), sent.error().message);
+    return;
+  }
+  log::info("fleet", "waking {} ({})", sleeper.node.str(), sleeper.mac);
+}
 
 // A database that cannot say so keeps both frames.
 files::Results::IsAnothers names_of(store::Store& store, const scheduler::AcceptFiles& accept) {
@@ -174,6 +183,9 @@ Status run(const Config& config, const sigset_t& signals) {
   scheduler::Policy policy;
   policy.grace_ms = std::int64_t{config.grace_s} * 1000;
   policy.max_failures = config.max_failures;
+  policy.soft_c = config.soft_c;
+  policy.hard_c = config.hard_c;
+  policy.tail_factor = config.tail_factor;
   const Instant started = runtime::now();
   scheduler::FarmState state(policy, *rows, started);
   if (auto dropped = drop_stray_uploads(*unmoved, layout, results, state); !dropped) return dropped;
@@ -194,6 +206,8 @@ Status run(const Config& config, const sigset_t& signals) {
   settings.mqtt_port = config.mqtt.port;
   if (!config.embedded_broker) settings.mqtt_host = config.mqtt.host;
   settings.data_dir = data.string();
+  settings.soft_c = config.soft_c;
+  settings.hard_c = config.hard_c;
   settings.max_file_bytes = config.max_file_mib * mib;
   settings.attempt_floor = rows->attempt_floor;
   api::Api api{farm,
@@ -298,6 +312,7 @@ Status run(const Config& config, const sigset_t& signals) {
                       [&](const scheduler::Effect& effect, Instant now) {
                         if (const auto* remark = std::get_if<scheduler::Remark>(&effect))
                           log::info("farm", "{}", remark->text);
+                        if (const auto* sleeper = std::get_if<scheduler::WakeNode>(&effect)) wake(*sleeper);
                         link.carry_out(effect, now);
                         broadcaster.publish(effect, now);
                         if (std::holds_alternative<scheduler::SendRebirth>(effect)) {

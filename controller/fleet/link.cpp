@@ -99,7 +99,13 @@ void Link::received(const runtime::MqttMessage& message) {
     return;
   }
   std::visit(Overloaded{[&](scheduler::Event& event) { handlers_.on_event(std::move(event)); },
-                        [&](GpuSeen& seen) { handlers_.on_gpu(std::move(seen)); },
+                        [&](GpuSeen& seen) {
+                          // A retained temperature proves nothing about now.
+                          if (!message.is_retained) {
+                            if (auto heat = heat_.seen(seen, runtime::now())) handlers_.on_event(*heat);
+                          }
+                          handlers_.on_gpu(std::move(seen));
+                        },
                         [&](HostSeen& seen) { handlers_.on_host(std::move(seen)); },
                         [&](RequestSeen& seen) { handlers_.on_request(std::move(seen)); },
                         [&](const NodeEventSeen& seen) {

@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "fleet/heat.h"
 #include "fleet/inbound.h"
 #include "fleet/outbound.h"
 #include "runtime/mqtt_client.h"
@@ -64,6 +65,7 @@ class Link {
   LinkHandlers handlers_;
   Outbound outbound_;
   std::map<std::string, std::int64_t> complained_ms_;  // by topic; on the MQTT thread only
+  Heat heat_;                                          // on the MQTT thread only
   bool is_stopped_ = false;
   std::unique_ptr<runtime::MqttClient> client_;  // last: its thread uses what stands above
 };

@@ -52,6 +52,8 @@ void Outbound::carry_out(const scheduler::Effect& effect, Instant now) {
     publish_({topics::job_event(task->event.task.job), encode(task->event), 1, false});
   } else if (const auto* node = std::get_if<scheduler::NodeChanged>(&effect)) {
     node_changed(node->row, now);
+  } else if (const auto* gone = std::get_if<scheduler::NodeErased>(&effect)) {
+    node_erased(gone->node);
   }
 }
 
@@ -82,6 +84,26 @@ void Outbound::node_changed(const scheduler::NodeRow& row, Instant now) {
     announced_[row.id] = row.info;
     publish_({topics::home_assistant_config(row.id), home_assistant_device(row.id, row.info), 1, true});
   }
+}
+
+// What the node, and we about it, left in the broker.
+void Outbound::node_erased(const NodeId& node) {
+  const auto clear = [&](std::string topic) { publish_({std::move(topic), "", 1, true}); };
+  clear(topics::home_assistant_config(node));
+  const auto announced = announced_.find(node);
+  if (announced != announced_.end()) {
+    for (const auto& gpu : announced->second.gpus) {
+      clear(topics::gpu_telemetry(node, gpu.index));
+      clear(topics::gpu_temp_c(node, gpu.index));
+    }
+    announced_.erase(announced);
+  }
+  for (const auto topic : {topics::node_status, topics::node_info, topics::node_tasks, topics::node_progress,
+                           topics::node_host, topics::cpu_temp_c}) {
+    clear(topic(node));
+  }
+  unheard_.erase(node);
+  sids_.erase(node);
 }
 
 void Outbound::tick(Instant now, const payloads::ControllerSummary& summary) {

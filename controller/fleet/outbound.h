@@ -29,7 +29,8 @@ class Outbound {
   // epoch goes into every command; farm, url and version into controller/status.
   Outbound(std::uint64_t epoch, std::string farm, std::string version, std::string url, Publish publish);
 
-  // The effects that concern MQTT: SendCommand, SendRebirth, JobChanged, JobErased, TaskChanged, NodeChanged.
+  // The effects that concern MQTT: SendCommand, SendRebirth, JobChanged, JobErased, TaskChanged, NodeChanged,
+  // NodeErased.
   void carry_out(const scheduler::Effect& effect, Instant now);
   // Sends what was held back: job status at most once a second, the summary every 2 s when it changed, the
   // controller's status every 10 s, and `offline` over the status of a node unheard for 60 s (rule 6).
@@ -50,6 +51,7 @@ class Outbound {
   void job_changed(const scheduler::JobRow& row, Instant now);
   void publish_job(const scheduler::JobRow& row);
   void node_changed(const scheduler::NodeRow& row, Instant now);
+  void node_erased(const NodeId& node);
 
   std::uint64_t epoch_;
   std::string farm_;

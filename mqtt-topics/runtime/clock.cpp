@@ -14,6 +14,14 @@ std::int64_t read_ms(clockid_t clock) {
 
 }  // namespace
 
+std::int32_t utc_offset_s(std::int64_t unix_ms) {
+  const auto seconds = static_cast<std::time_t>(unix_ms / 1'000);
+  std::tm local{};
+  ::tzset();  // localtime_r alone would not notice that somebody set another zone
+  if (::localtime_r(&seconds, &local) == nullptr) return 0;
+  return static_cast<std::int32_t>(::timegm(&local) - seconds);
+}
+
 Instant now() {
   return {read_ms(CLOCK_BOOTTIME), read_ms(CLOCK_REALTIME)};
 }

@@ -75,6 +75,18 @@ async function fits(page) {
   await page.locator(".node button", { hasText: "Resume" }).waitFor();
   await page.locator(".node button", { hasText: "Resume" }).click();
   await page.locator(".node button", { hasText: "Drain" }).waitFor();
+  // Rarer things are in a menu, which Escape closes; hours and limits in a form of their own.
+  await page.locator(".menu summary").click();
+  await page.locator(".menu button", { hasText: "Restart when idle" }).waitFor();
+  await page.keyboard.press("Escape");
+  await page.locator(".menu button", { hasText: "Restart when idle" }).waitFor({ state: "hidden" });
+  await page.locator(".menu summary").click();
+  await page.locator(".menu button", { hasText: "Settings" }).click();
+  await page.locator(".settings input[name=hours]").waitFor();
+  await fits(page);
+  await page.locator(".settings button", { hasText: "Close" }).click();
+  await page.locator(".settings").waitFor({ state: "detached" });
+  await page.getByText("Fair share").waitFor();
   await page.locator(".job.running button", { hasText: "Pause" }).click();
   await page.locator(".job.paused button", { hasText: "Resume" }).click();
   await page.locator(".job.done button", { hasText: "Accept" }).click();

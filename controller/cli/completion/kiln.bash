@@ -18,14 +18,16 @@ _kiln_values() {
 _kiln() {
   local cur prev words cword
   _init_completion || return
-  local commands="submit jobs job wait cancel pause resume retry accept requeue delete priority watch logs nodes drain undrain forgive download film"
+  local commands="submit jobs job why wait cancel pause resume retry accept requeue set delete priority watch logs productions stats farm nodes node drain undrain forgive download film"
+  local verbs="show enable disable drain resume forgive wake sleep reboot forget tag schedule limits"
   local globals="--help --json --server --blender"
   local command="" position=0 i
   for ((i = 1; i < cword; i++)); do
     case ${words[i]} in
       --server | --blender | --frames | -f | --name | -n | --priority | -p | --chunk | --format | --download | -d | --noop | \
         --device | --retries | --fail-pct | --max-run | --stall | \
-        --state | -s | --limit | -l | --frame | --task | --fps | --folder) ((i++)) ;;
+        --state | -s | --limit | -l | --frame | --task | --fps | --folder | --project | --sequence | --shot | --step | --hours | \
+        --max-slots | --max-nodes | --tag | --after | --start | --fair-share | --soft | --hard | --sleep-after) ((i++)) ;;
       -*) ;;
       *) if [[ -z $command ]]; then command=${words[i]}; else ((position++)); fi ;;
     esac
@@ -36,8 +38,10 @@ _kiln() {
     --device) mapfile -t COMPREPLY < <(compgen -W "any cpu gpu" -- "$cur") && return ;;
     --state | -s) mapfile -t COMPREPLY < <(compgen -W "queued running paused done failed cancelled" -- "$cur") && return ;;
     --download | -d | --folder) _filedir -d && return ;;
+    --fair-share) mapfile -t COMPREPLY < <(compgen -W "on off" -- "$cur") && return ;;
     --blender) _filedir && return ;;
-    --server | --frames | -f | --name | -n | --priority | -p | --chunk | --noop | --limit | -l | --frame | --task | --fps | --retries | --fail-pct | --max-run | --stall) return ;;
+    --server | --frames | -f | --name | -n | --priority | -p | --chunk | --noop | --limit | -l | --frame | --task | --fps | --retries | --fail-pct | --max-run | --stall | \
+      --project | --sequence | --shot | --step | --hours | --max-slots | --max-nodes | --tag | --after | --start | --soft | --hard | --sleep-after) return ;;
   esac
 
   if [[ $cur == -* ]]; then
@@ -45,7 +49,13 @@ _kiln() {
     case $command in
       "") options+=" --version" ;;
       submit) options+=" --frames --name --priority --chunk --format --autoexec --device --retries --fail-pct --max-run --stall --paused --no-pack --wait --download --noop" ;;
-      jobs) options+=" --state --limit" ;;
+      jobs) options+=" --state --limit --project --sequence --shot" ;;
+      requeue) options+=" --failed --all --frames --step" ;;
+      set) options+=" --priority --max-slots --max-nodes --tag --after --start" ;;
+      productions) options+=" --project --sequence" ;;
+      stats) options+=" --step --hours" ;;
+      farm) options+=" --fair-share --limit" ;;
+      node) options+=" --soft --hard --sleep-after" ;;
       logs) options+=" --frame --task --follow" ;;
       download) options+=" --frames" ;;
       film) options+=" --fps --frames --folder" ;;
@@ -57,9 +67,10 @@ _kiln() {
   case $command:$position in
     :*) mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur") ;;
     submit:0) _filedir blend ;;
-    job:0 | wait:0 | cancel:0 | pause:0 | resume:0 | retry:0 | accept:0 | requeue:0 | delete:0 | priority:0 | watch:0 | logs:0 | download:0 | film:0)
+    job:0 | why:0 | set:0 | stats:0 | wait:0 | cancel:0 | pause:0 | resume:0 | retry:0 | accept:0 | requeue:0 | delete:0 | priority:0 | watch:0 | logs:0 | download:0 | film:0)
       mapfile -t COMPREPLY < <(compgen -W "$(_kiln_ask jobs --limit 100 | _kiln_values number)" -- "$cur") ;;
-    drain:0 | undrain:0 | forgive:0)
+    node:0) mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur") ;;
+    drain:0 | undrain:0 | forgive:0 | node:1)
       mapfile -t COMPREPLY < <(compgen -W "$(_kiln_ask nodes | tr '{' '\n' | grep '"presence"' | _kiln_values id)" -- "$cur") ;;
     download:1) _filedir -d ;;
     film:1) _filedir mp4 ;;

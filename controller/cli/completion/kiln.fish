@@ -15,18 +15,24 @@ complete -c kiln -l server -x -d 'The controller'
 complete -c kiln -l blender -r -F -d 'Blender program that looks into scenes'
 complete -c kiln -n __fish_use_subcommand -l version -d 'Show the version'
 
-set -l commands submit jobs job wait cancel pause resume retry accept requeue delete priority watch logs nodes drain undrain forgive download film
+set -l commands submit jobs job wait cancel pause resume retry accept requeue delete priority watch logs nodes drain undrain forgive download film \
+    why set productions stats farm node
 set -l descriptions 'Send a scene and have it rendered' 'List jobs, the newest first' 'Show one job' \
     'Wait until a job has ended' 'End a job' 'Start no more of its tasks' 'Go on with a paused job' \
     'Render again what failed' 'Say that held frames are right' 'Render held frames again' 'Remove a job and its frames' 'Change a job\'s priority' 'Watch live' \
     'Show what the renderer said' 'List the boxes of the farm' 'Let a node finish and take nothing new' \
-    'Let a drained node work again' 'End a node\'s quarantine' 'Fetch a job\'s frames' 'Make an MP4 of a job\'s frames'
+    'Let a drained node work again' 'End a node\'s quarantine' 'Fetch a job\'s frames' 'Make an MP4 of a job\'s frames' \
+    'Say why a job waits' 'Change a job while it lives' 'Totals of projects, sequences and shots' 'How long tasks took' \
+    'Show the farm, or change its settings' 'Show or change one box'
 for i in (seq (count $commands))
     complete -c kiln -n __fish_use_subcommand -a $commands[$i] -d $descriptions[$i]
 end
 
-complete -c kiln -n '__fish_seen_subcommand_from job wait cancel pause resume retry accept requeue delete priority watch logs download film' -k -a '(__kiln_jobs)'
+complete -c kiln -n '__fish_seen_subcommand_from job why set stats wait cancel pause resume retry accept requeue delete priority watch logs download film' -k -a '(__kiln_jobs)'
 complete -c kiln -n '__fish_seen_subcommand_from drain undrain forgive' -a '(__kiln_nodes)'
+set -l verbs show enable disable drain resume forgive wake sleep reboot forget tag schedule limits
+complete -c kiln -n "__fish_seen_subcommand_from node; and not __fish_seen_subcommand_from $verbs" -a "$verbs"
+complete -c kiln -n "__fish_seen_subcommand_from node; and __fish_seen_subcommand_from $verbs" -a '(__kiln_nodes)'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -k -a '(__fish_complete_suffix .blend)'
 complete -c kiln -n '__fish_seen_subcommand_from submit download film' -s f -l frames -x -d 'Frames, as in 1-24'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -s n -l name -x -d 'Name of the job'
@@ -53,3 +59,22 @@ complete -c kiln -n '__fish_seen_subcommand_from download' -a '(__fish_complete_
 complete -c kiln -n '__fish_seen_subcommand_from film' -l fps -x -d 'Frames a second'
 complete -c kiln -n '__fish_seen_subcommand_from film' -l folder -x -a '(__fish_complete_directories)' -d 'Where the frames are'
 complete -c kiln -n '__fish_seen_subcommand_from film' -k -a '(__fish_complete_suffix .mp4)'
+complete -c kiln -n '__fish_seen_subcommand_from requeue' -l failed -d 'All that failed'
+complete -c kiln -n '__fish_seen_subcommand_from requeue' -l all -d 'All that have ended'
+complete -c kiln -n '__fish_seen_subcommand_from requeue' -s f -l frames -x -d 'Only with these frames'
+complete -c kiln -n '__fish_seen_subcommand_from requeue stats' -l step -x -d 'Only of this step'
+complete -c kiln -n '__fish_seen_subcommand_from jobs productions' -l project -x -d 'Of this project'
+complete -c kiln -n '__fish_seen_subcommand_from jobs productions' -l sequence -x -d 'Of this sequence'
+complete -c kiln -n '__fish_seen_subcommand_from jobs' -l shot -x -d 'Of this shot'
+complete -c kiln -n '__fish_seen_subcommand_from stats' -l hours -x -d 'So far back'
+complete -c kiln -n '__fish_seen_subcommand_from set' -s p -l priority -x -d '0 to 100'
+complete -c kiln -n '__fish_seen_subcommand_from set' -l max-slots -x -d 'Tasks at once'
+complete -c kiln -n '__fish_seen_subcommand_from set' -l max-nodes -x -d 'Nodes at once'
+complete -c kiln -n '__fish_seen_subcommand_from set' -l tag -x -d 'A node must have it'
+complete -c kiln -n '__fish_seen_subcommand_from set' -l after -x -a '(__kiln_jobs)' -d 'Must be done before'
+complete -c kiln -n '__fish_seen_subcommand_from set' -l start -x -d 'Not before'
+complete -c kiln -n '__fish_seen_subcommand_from farm' -l fair-share -x -a 'on off' -d 'Take turns between users'
+complete -c kiln -n '__fish_seen_subcommand_from farm' -l limit -x -d 'NAME=N'
+complete -c kiln -n '__fish_seen_subcommand_from limits' -l soft -x -d 'No new work above'
+complete -c kiln -n '__fish_seen_subcommand_from limits' -l hard -x -d 'Moved away above'
+complete -c kiln -n '__fish_seen_subcommand_from limits' -l sleep-after -x -d 'Minutes without work'

@@ -22,3 +22,14 @@ export function gib(mib: number): string {
 export function count(n: number, one: string, many = `${one}s`): string {
   return `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 }
+
+export function wasted(waste: { failed_s: number; lost_s: number; superseded_s: number } | undefined): number {
+  return waste ? waste.failed_s + waste.lost_s + waste.superseded_s : 0;
+}
+
+// A time to come: "20:00" within a day, else with the day.
+export function moment(unix_ms: number): string {
+  const time = { hour: "2-digit", minute: "2-digit", hour12: false } as const;
+  const isSoon = unix_ms - Date.now() < 20 * 3_600_000;
+  return new Date(unix_ms).toLocaleString("en", isSoon ? time : { weekday: "short", day: "numeric", month: "short", ...time });
+}

@@ -1,20 +1,136 @@
 import { useEffect, useState } from "preact/hooks";
-import { ago, count, duration } from "./format";
-import type { Job, Task } from "./model";
+import { ago, count, duration, moment, wasted } from "./format";
+import type { FarmNode, Job, Reason, Step, Task, TaskCounts } from "./model";
+import { everything, Filter, isIn, type Place, placeText } from "./productions";
 import { ask } from "./server";
 
 const tasksShown = 1000; // a cell each; the API's largest page
 
-function Bar({ job }: { job: Job }) {
-  const total = Math.max(1, Object.values(job.tasks).reduce((sum, n) => sum + n, 0));
+const totalOf = (tasks: TaskCounts) => Object.values(tasks).reduce((sum, n) => sum + n, 0);
+
+function Bar({ tasks, percent }: { tasks: TaskCounts; percent: number }) {
+  const total = Math.max(1, totalOf(tasks));
   const part = (n: number) => ({ width: `${(100 * n) / total}%` });
   return (
-    <div class="bar" role="progressbar" aria-valuenow={Math.round(job.percent)} aria-valuemin={0} aria-valuemax={100}>
-      <i class="done" style={part(job.tasks.done)} />
-      <i class="running" style={part(job.tasks.running)} />
-      <i class="failed" style={part(job.tasks.failed)} />
+    <div class="bar" role="progressbar" aria-valuenow={Math.round(percent)} aria-valuemin={0} aria-valuemax={100}>
+      <i class="done" style={part(tasks.done)} />
+      <i class="running" style={part(tasks.running)} />
+      <i class="failed" style={part(tasks.failed)} />
     </div>
   );
+}
+
+// A step a cell, in the order of the template, with what it waits for as its title.
+function Steps({ steps }: { steps: Step[] }) {
+  return (
+    <ol class="steps" aria-label="Steps">
+      {steps.map((step) => {
+        const waits = [...step.after, ...(step.pairs_with ?? []).map((name) => `${name}, task by task`)];
+        const total = step.tasks ? totalOf(step.tasks) : 0;
+        return (
+          <li key={step.name} title={waits.length ? `after ${waits.join(", ")}` : undefined}>
+            <div class="numbers">
+              <span class="stepname">{step.name}</span>
+              {step.tasks && (
+                <span>
+                  {step.tasks.done.toLocaleString("en")} / {total.toLocaleString("en")}
+                  {step.tasks.failed > 0 && <b class="bad"> · {step.tasks.failed} failed</b>}
+                </span>
+              )}
+            </div>
+            {step.tasks && <Bar tasks={step.tasks} percent={(100 * step.tasks.done) / Math.max(1, total)} />}
+          </li>
+        );
+      })}
+    </ol>
+  );
+}
+
+// Asked again when something moved that can change the answer: the job itself, or what a node is at.
+function useReasons(job: Job, nodes: FarmNode[], isAsked: boolean): Reason[] | undefined {
+  const [reasons, setReasons] = useState<Reason[]>();
+  const about = JSON.stringify([
+    job.tasks, job.state, job.priority, job.slot_limit, job.node_limit, job.tags, job.after, job.start_ms,
+    nodes.map((one) => [one.id, one.presence, one.enabled, one.drained, one.asleep, one.hot, one.off_hours, one.reboot, one.tags, !!one.quarantine]),
+  ]);
+  useEffect(() => {
+    if (!isAsked) return setReasons(undefined);
+    let current = true;
+    ask<{ reasons: Reason[] }>("GET", `/jobs/${job.id}/why`)
+      .then((answer) => current && setReasons(answer.reasons))
+      .catch(() => current && setReasons(undefined)); // the line says what it can without
+    return () => {
+      current = false;
+    };
+  }, [job.id, about, isAsked]);
+  return reasons;
+}
+
+function reasonText(reason: Reason): string {
+  return [reason.step && `Step ${reason.step}: `, reason.node && `${reason.node}: `, reason.what].filter(Boolean).join("");
+}
+
+// Why it waits: the first reason in a line, the others on demand.
+function Why({ reasons }: { reasons: Reason[] }) {
+  const [open, setOpen] = useState(false);
+  const rest = reasons.slice(1);
+  return (
+    <div class="why">
+      <p>
+        <span>{reasonText(reasons[0])}</span>
+        {rest.length > 0 && (
+          <button aria-expanded={open} onClick={() => setOpen(!open)}>{open ? "Less" : `${rest.length} more`}</button>
+        )}
+      </p>
+      {open && (
+        <ul>
+          {rest.map((reason, i) => (
+            <li key={i}>
+              {reason.node && <strong>{reason.node}</strong>}
+              {reason.step && <span class="tag">{reason.step}</span>}
+              <span>{reason.what}{reason.tasks ? ` (${count(reason.tasks, "task")})` : ""}</span>
+            </li>
+          ))}
+        </ul>
+      )}
+    </div>
+  );
+}
+
+// What a person may change while it lives. A field is sent when it is left with another value.
+function Wishes({ job, onError }: { job: Job; onError: (text: string) => void }) {
+  const number = (label: string, key: "priority" | "slot_limit" | "node_limit", none?: string) => (
+    <label>
+      {label}
+      <input
+        type="number" min={0} max={key === "priority" ? 100 : undefined} placeholder={none}
+        value={key === "priority" ? job.priority : job[key] ?? ""}
+        onChange={(event) => {
+          const input = event.currentTarget;
+          ask("PATCH", `/jobs/${job.id}`, { [key]: Number(input.value) }).catch((error: Error) => {
+            input.value = String(job[key] ?? "");
+            onError(error.message);
+          });
+        }}
+      />
+    </label>
+  );
+  return (
+    <div class="wishes">
+      {number("Priority", "priority")}
+      {number("Tasks at once", "slot_limit", "no limit")}
+      {number("Nodes at once", "node_limit", "no limit")}
+    </div>
+  );
+}
+
+// What a task holds: frames, or points of its step's parameter space.
+function workText(task: Task): string {
+  const step = task.step ? `${task.step}, ` : "";
+  if (task.frames) return step ? `${step}frame ${task.frames}` : `Frame ${task.frames}`;
+  if (!task.units) return task.step ?? `Task ${task.index}`;
+  const { first, count: units } = task.units;
+  return units > 1 ? `${step}points ${first + 1} to ${first + units}` : `${step}point ${first + 1}`;
 }
 
 // Frames that are blank among others that are not: a person says what they are.
@@ -35,7 +151,7 @@ function Held({ job, onError }: { job: Job; onError: (text: string) => void }) {
     <>
       {tasks.map((task) => (
         <p key={task.id} class="warning look">
-          <span>Frame {task.frames}{task.node ? ` on ${task.node}` : ""}: {task.held}</span>
+          <span>{workText(task)}{task.node ? ` on ${task.node}` : ""}: {task.held}</span>
           <span class="actions">
             <button onClick={judge(task, "accept")}>Accept</button>
             <button onClick={judge(task, "requeue")}>Render again</button>
@@ -63,10 +179,10 @@ function Tasks({ job, onError }: { job: Job; onError: (text: string) => void }) 
     };
   }, [job.id, counts, job.held]);
   if (!tasks) return <p class="quiet">…</p>;
-  const total = Object.values(job.tasks).reduce((sum, n) => sum + n, 0);
+  const total = totalOf(job.tasks);
   const failed = tasks.filter((task) => task.error && (task.state === "failed" || task.state === "queued"));
   const title = (task: Task) =>
-    [`frame ${task.frames}: ${task.state}`, task.node, task.seconds && duration(task.seconds), task.held ?? task.error?.message]
+    [`${workText(task)}: ${task.state}`, task.node, task.seconds && duration(task.seconds), task.held ?? task.error?.message]
       .filter(Boolean)
       .join(" · ");
   return (
@@ -79,7 +195,7 @@ function Tasks({ job, onError }: { job: Job; onError: (text: string) => void }) 
       {total > tasks.length && <p class="quiet">The first {tasks.length} of {count(total, "task")}.</p>}
       {failed.slice(0, 10).map((task) => (
         <p key={task.id} class="problem">
-          Frame {task.frames}{task.node ? ` on ${task.node}` : ""}: {task.error?.message}{" "}
+          {workText(task)}{task.node ? ` on ${task.node}` : ""}: {task.error?.message}{" "}
           <a href={`/api/v1/tasks/${task.id}/attempts/${task.attempt}/log`} target="_blank" rel="noreferrer">log</a>
         </p>
       ))}
@@ -88,44 +204,66 @@ function Tasks({ job, onError }: { job: Job; onError: (text: string) => void }) 
   );
 }
 
-function timing(job: Job): string {
+// Nothing of it runs, and something would.
+function isWaiting(job: Job): boolean {
+  return (job.state === "queued" || job.state === "running") && job.tasks.queued > 0 && job.tasks.running === 0;
+}
+
+function timing(job: Job, reasons: Reason[] | undefined): string {
   if (job.state === "running" && job.eta_s !== undefined) return `${duration(job.eta_s)} left`;
-  if (job.state === "queued") return job.device === "gpu" ? "waiting for a node with a GPU" : "waiting for a node";
+  if (isWaiting(job)) {
+    if (job.start_ms && job.start_ms > Date.now()) return `starts ${moment(job.start_ms)}`;
+    if (reasons?.length) return "waiting";
+    return job.device === "gpu" ? "waiting for a node with a GPU" : "waiting for a node";
+  }
   if (job.state === "paused") return "paused";
   if (job.finished_ms && job.started_ms) return `took ${duration((job.finished_ms - job.started_ms) / 1000)}`;
   return "";
 }
 
-function Card({ job, onError }: { job: Job; onError: (text: string) => void }) {
+function Card({ job, nodes, explains, onError }: {
+  job: Job;
+  nodes: FarmNode[];
+  explains: boolean;
+  onError: (text: string) => void;
+}) {
   const [open, setOpen] = useState(false);
-  const total = Object.values(job.tasks).reduce((sum, n) => sum + n, 0);
+  const total = totalOf(job.tasks);
   const act = (method: string, path: string, body?: unknown) => (event: Event) => {
     event.stopPropagation();
     ask(method, `/jobs/${job.id}${path}`, body).catch((error: Error) => onError(error.message));
   };
   const active = job.state === "running" || job.state === "queued";
+  const lives = active || job.state === "paused";
+  // Of a job that renders as well, once somebody looks into it: what of it waits, and for what.
+  const reasons = useReasons(job, nodes, job.tasks.queued > 0 && lives && ((explains && isWaiting(job)) || open));
+  const waste_s = wasted(job.waste);
+  const place = placeText(job);
   return (
     <article class={`job ${job.state}`}>
       <div class="jobline" onClick={() => setOpen(!open)}>
         <div class="jobname">
           <button class="fold" aria-expanded={open} aria-label={open ? "Fold" : "Unfold"}>{open ? "▾" : "▸"}</button>
-          <strong>{job.name}</strong>
+          <div class="names">
+            <strong>{job.name}</strong>
+            {place && <span class="quiet place">{place}</span>}
+          </div>
           <span class="quiet">#{job.number}</span>
           <span class={`state ${job.state}`}>{job.state}</span>
         </div>
-        <Bar job={job} />
+        <Bar tasks={job.tasks} percent={job.percent} />
         <div class="numbers">
           <span>
             {job.tasks.done.toLocaleString("en")} of {count(total, "task")}
             {job.tasks.failed > 0 && <b class="bad"> · {job.tasks.failed} failed</b>}
             {!!job.held && <b class="doubt"> · {job.held} held for a look</b>}
           </span>
-          <span>{timing(job)}</span>
+          <span>{timing(job, reasons)}</span>
         </div>
         <div class="actions">
           {active && <button onClick={act("PATCH", "", { paused: true })}>Pause</button>}
           {job.state === "paused" && <button onClick={act("PATCH", "", { paused: false })}>Resume</button>}
-          {(active || job.state === "paused") && <button onClick={act("POST", "/cancel")}>Cancel</button>}
+          {lives && <button onClick={act("POST", "/cancel")}>Cancel</button>}
           {(job.state === "failed" || job.tasks.failed > 0) && <button onClick={act("POST", "/retry")}>Retry</button>}
           {job.tasks.done > 0 && job.type !== "noop" && (
             <a class="button" href={`/api/v1/jobs/${job.id}/archive`} onClick={(event) => event.stopPropagation()}>
@@ -134,33 +272,59 @@ function Card({ job, onError }: { job: Job; onError: (text: string) => void }) {
           )}
         </div>
       </div>
+      {(job.steps?.length ?? 0) > 1 && <Steps steps={job.steps!} />}
+      {!!reasons?.length && <Why reasons={reasons} />}
       {job.message && <p class="problem">{job.message}</p>}
       {job.warnings?.map((warning) => <p key={warning} class="warning">{warning}</p>)}
       {!!job.held && <Held job={job} onError={onError} />}
       {open && (
         <div class="details">
           <Tasks job={job} onError={onError} />
+          {lives && <Wishes job={job} onError={onError} />}
           <dl>
-            <dt>Frames</dt><dd>{job.frames}</dd>
-            <dt>Priority</dt><dd>{job.priority}</dd>
+            {job.frames && <><dt>Frames</dt><dd>{job.frames}</dd></>}
+            <dt>Type</dt><dd>{job.type}</dd>
+            {!lives && <><dt>Priority</dt><dd>{job.priority}</dd></>}
+            {!!job.tags?.length && <><dt>Needs</dt><dd>{job.tags.map((tag) => <span key={tag} class="tag">{tag}</span>)}</dd></>}
+            {!!job.after?.length && <><dt>After</dt><dd>{job.after.map((number) => `#${number}`).join(", ")}</dd></>}
             <dt>Submitted</dt><dd>{ago(job.created_ms, Date.now())} by {job.user}</dd>
             {!!job.render_s && <><dt>Rendered</dt><dd>{duration(job.render_s)} in all</dd></>}
+            {waste_s > 0 && job.waste && (
+              <>
+                <dt>Wasted</dt>
+                <dd>
+                  {duration(waste_s)}: {duration(job.waste.failed_s)} failed, {duration(job.waste.lost_s)} lost with nodes,{" "}
+                  {duration(job.waste.superseded_s)} outrun by others
+                </dd>
+              </>
+            )}
             {job.output_dir && <><dt>Folder</dt><dd class="path">{job.output_dir}</dd></>}
             <dt>Id</dt><dd>{job.id}</dd>
           </dl>
+          {lives && job.tasks.done + job.tasks.failed > 0 && (
+            <button onClick={act("POST", "/requeue", { which: "all" })}>Render all that has ended again</button>
+          )}
         </div>
       )}
     </article>
   );
 }
 
-export function Jobs({ jobs, onError }: { jobs: Job[]; onError: (text: string) => void }) {
+const explainedByThemselves = 10; // jobs at the top that wait; the others say why when they are opened
+
+export function Jobs({ jobs, nodes, onError }: { jobs: Job[]; nodes: FarmNode[]; onError: (text: string) => void }) {
+  const [place, setPlace] = useState<Place>(everything);
+  const shown = jobs.filter((job) => isIn(place, job));
+  const explained = new Set(shown.filter(isWaiting).slice(0, explainedByThemselves).map((job) => job.id));
   return (
     <section aria-label="Jobs">
       <h2>Jobs</h2>
-      {jobs.length ? (
-        jobs.map((job) => <Card key={job.id} job={job} onError={onError} />)
-      ) : (
+      <Filter jobs={jobs} place={place} onPlace={setPlace} />
+      {shown.map((job) => (
+        <Card key={job.id} job={job} nodes={nodes} explains={explained.has(job.id)} onError={onError} />
+      ))}
+      {!shown.length && jobs.length > 0 && <p class="empty">None of the newest jobs is of this.</p>}
+      {!jobs.length && (
         <p class="empty">
           Nothing to render yet. Submit a scene: <code>kiln --server {location.origin} submit scene.blend --frames 1-24</code>
         </p>

@@ -1,6 +1,7 @@
 import { render } from "preact";
 import { useEffect, useReducer, useState } from "preact/hooks";
 import "uplot/dist/uPlot.min.css";
+import { FarmPanel } from "./farm";
 import { Frames } from "./frames";
 import { Alarms, Header } from "./header";
 import { Jobs } from "./jobs";
@@ -32,8 +33,9 @@ function Page() {
         {farm.info ? (
           <>
             <Frames frames={farm.frames} jobs={farm.jobs} />
-            <Nodes nodes={farm.nodes} jobs={farm.jobs} onError={setError} />
-            <Jobs jobs={farm.jobs} onError={setError} />
+            <Nodes nodes={farm.nodes} info={farm.info} jobs={farm.jobs} onError={setError} />
+            <Jobs jobs={farm.jobs} nodes={farm.nodes} onError={setError} />
+            <FarmPanel farm={farm} onError={setError} />
           </>
         ) : (
           <p class="empty">Waiting for the controller …</p>

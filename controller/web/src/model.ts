@@ -8,7 +8,42 @@ export interface TaskCounts {
   cancelled: number;
 }
 
-export interface Job {
+export interface Waste {
+  failed_s: number;
+  lost_s: number;
+  superseded_s: number;
+}
+
+export interface Step {
+  name: string;
+  units: number;
+  after: string[];
+  pairs_with?: string[];
+  tasks?: TaskCounts;
+}
+
+export interface Reason {
+  step?: string;
+  node?: string;
+  tasks?: number;
+  what: string;
+}
+
+export interface Production {
+  project?: string;
+  sequence?: string;
+  shot?: string;
+}
+
+export interface ProductionTotals extends Production {
+  jobs: number;
+  jobs_open: number;
+  tasks: TaskCounts;
+  render_s: number;
+  waste: Waste;
+}
+
+export interface Job extends Production {
   id: string;
   number: number;
   name: string;
@@ -30,6 +65,13 @@ export interface Job {
   finished_ms?: number;
   render_s?: number;
   output_dir?: string;
+  waste?: Waste;
+  steps?: Step[];
+  slot_limit?: number;
+  node_limit?: number;
+  tags?: string[];
+  after?: number[];
+  start_ms?: number;
 }
 
 export interface Task {
@@ -43,6 +85,8 @@ export interface Task {
   held?: string;
   seconds?: number;
   percent?: number;
+  step?: string;
+  units?: { first: number; count: number };
 }
 
 export interface HeldTask {
@@ -83,6 +127,15 @@ export interface NodeInfo {
   slots?: number;
   renderers?: { name: string; version: string }[];
   gpus?: { index: number; name: string; memory_mib: number }[];
+  tags?: string[];
+  mac?: string;
+}
+
+// When a node may render, in the controller's local time.
+export interface Hours {
+  days?: string;
+  from?: string;
+  to?: string;
 }
 
 export interface FarmNode {
@@ -90,6 +143,17 @@ export interface FarmNode {
   name: string;
   presence: "unknown" | "online" | "draining" | "offline";
   drained: boolean;
+  enabled?: boolean;
+  tags?: string[];
+  schedule?: Hours[];
+  off_hours?: boolean;
+  soft_c?: number;
+  hard_c?: number;
+  sleep_after_s?: number;
+  reboot?: boolean;
+  asleep?: boolean;
+  hot?: string;
+  utilisation_pct?: number;
   quarantine?: { reason: string; until_ms: number };
   last_seen_ms: number;
   tasks_done: number;
@@ -125,11 +189,19 @@ export interface Summary {
   jobs_active: number;
 }
 
+export interface FarmSettings {
+  fair_share: boolean;
+  limits: Record<string, number>;
+}
+
 export interface FarmInfo {
   farm: string;
   version: string;
   mqtt: { host: string; port: number };
   alarms: string[];
+  settings?: FarmSettings;
+  soft_c?: number;
+  hard_c?: number;
 }
 
 export interface Farm {
@@ -149,12 +221,14 @@ export type Change =
   | { type: "job"; data: Job }
   | { type: "job_erased"; data: { id: string } }
   | { type: "node"; data: FarmNode }
+  | { type: "node_erased"; data: { id: string } }
+  | { type: "farm"; data: FarmSettings }
   | { type: "node_live"; data: Partial<FarmNode> & { id: string } }
   | { type: "task"; data: { job: string; task: string; state: string; results?: Frame[] } }
   | { type: "summary"; data: Summary }
   | { type: "alarm"; data: { alarms: string[] } };
 
-export const changeTypes = ["snapshot", "job", "job_erased", "node", "node_live", "task", "summary", "alarm"] as const;
+export const changeTypes = ["snapshot", "job", "job_erased", "node", "node_erased", "farm", "node_live", "task", "summary", "alarm"] as const;
 
 const framesShown = 24;
 
@@ -182,7 +256,8 @@ export function change(farm: Farm, event: Change): Farm {
         frames: event.data.results.slice(0, framesShown),
       };
     case "job":
-      return { ...farm, jobs: put(farm.jobs, event.data, newestFirst) };
+      // The whole job, as well: a limit or a tag that it does not name any more is gone.
+      return { ...farm, jobs: [...farm.jobs.filter((job) => job.id !== event.data.id), event.data].sort(newestFirst) };
     case "job_erased":
       return {
         ...farm,
@@ -190,8 +265,12 @@ export function change(farm: Farm, event: Change): Farm {
         frames: farm.frames.filter((frame) => frame.job !== event.data.id),
       };
     case "node":
-      // The whole node: what it does not say any more, a quarantine, is over.
-      return { ...farm, nodes: put(farm.nodes, { quarantine: undefined, ...event.data }, byName) };
+      // The whole node: what it does not say any more, a quarantine or heat, is over.
+      return { ...farm, nodes: [...farm.nodes.filter((node) => node.id !== event.data.id), event.data].sort(byName) };
+    case "node_erased":
+      return { ...farm, nodes: farm.nodes.filter((node) => node.id !== event.data.id) };
+    case "farm":
+      return farm.info ? { ...farm, info: { ...farm.info, settings: event.data } } : farm;
     case "node_live":
       // Telemetry of a node that the farm has not introduced yet waits for its `node` event.
       return farm.nodes.some((node) => node.id === event.data.id)

@@ -1,7 +1,9 @@
-import { useEffect, useRef } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import { ago, duration, gib } from "./format";
-import type { FarmNode, HeldTask, Job } from "./model";
+import { hoursText, parseHours } from "./hours";
+import type { FarmInfo, FarmNode, HeldTask, Job } from "./model";
 import { ask } from "./server";
 
 const historyPoints = 450; // 15 minutes of a GPU's 2 s samples
@@ -76,7 +78,101 @@ function Running({ task, jobs }: { task: HeldTask; jobs: Job[] }) {
   );
 }
 
-function Tile({ node, jobs, onError }: { node: FarmNode; jobs: Job[]; onError: (text: string) => void }) {
+// What it is at, in a word and a colour.
+function stateOf(node: FarmNode): { word: string; tone: string } {
+  if (node.asleep) return { word: "asleep", tone: "asleep" };
+  if (node.presence === "offline" || node.presence === "unknown") {
+    return { word: node.presence, tone: node.presence };
+  }
+  if (node.enabled === false) return { word: "disabled", tone: "draining" };
+  if (node.quarantine) return { word: "quarantined", tone: "offline" };
+  if (node.reboot) return { word: "restarts when idle", tone: "draining" };
+  if (node.drained) return { word: "draining", tone: "draining" };
+  if (node.off_hours) return { word: "off hours", tone: "draining" };
+  if (node.hot) return { word: "hot", tone: "offline" };
+  return { word: node.presence, tone: node.presence };
+}
+
+// A menu that closes when something else is pressed, or with Escape.
+function Menu({ label, children }: { label: string; children: ComponentChildren }) {
+  const box = useRef<HTMLDetailsElement>(null);
+  useEffect(() => {
+    const close = (event: Event) => {
+      const isEscape = event instanceof KeyboardEvent && event.key === "Escape";
+      const isOutside = !(event instanceof KeyboardEvent) && !box.current?.contains(event.target as Node);
+      if (box.current && (isEscape || isOutside)) box.current.open = false;
+    };
+    document.addEventListener("pointerdown", close);
+    document.addEventListener("keydown", close);
+    return () => {
+      document.removeEventListener("pointerdown", close);
+      document.removeEventListener("keydown", close);
+    };
+  }, []);
+  return (
+    <details class="menu" ref={box}>
+      <summary aria-label={label} title={label}>⋯</summary>
+      <div onClick={() => box.current && (box.current.open = false)}>{children}</div>
+    </details>
+  );
+}
+
+// Tags, hours, heat and sleep of one node.
+function Settings({ node, info, onClose, onError }: {
+  node: FarmNode;
+  info: FarmInfo | undefined;
+  onClose: () => void;
+  onError: (text: string) => void;
+}) {
+  const save = (event: Event) => {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget as HTMLFormElement);
+    const text = (name: string) => String(form.get(name) ?? "").trim();
+    const degrees = (name: string) => (text(name) ? Number(text(name)) : null);
+    ask("PATCH", `/nodes/${node.id}`, {
+      tags: text("tags").split(/[\s,]+/).filter(Boolean),
+      schedule: parseHours(text("hours")),
+      soft_c: degrees("soft_c"),
+      hard_c: degrees("hard_c"),
+      sleep_after_s: Number(text("sleep") || 0) * 60,
+    })
+      .then(onClose)
+      .catch((error: Error) => onError(error.message));
+  };
+  return (
+    <form class="settings" onSubmit={save}>
+      <label>Tags<input name="tags" value={node.tags?.join(", ")} placeholder="rtx, basement" /></label>
+      <label>
+        Hours
+        <input name="hours" value={node.schedule?.length ? hoursText(node.schedule) : ""} placeholder="always; or mon-fri 20:00-07:00; sat,sun" />
+      </label>
+      <label>
+        No new work above, °C
+        <input name="soft_c" type="number" min={30} max={120} value={node.soft_c} placeholder={`${info?.soft_c ?? ""} as everywhere`} />
+      </label>
+      <label>
+        Task moved away above, °C
+        <input name="hard_c" type="number" min={30} max={120} value={node.hard_c} placeholder={`${info?.hard_c ?? ""} as everywhere`} />
+      </label>
+      <label>
+        Sleeps after minutes idle
+        <input name="sleep" type="number" min={0} max={10080} value={node.sleep_after_s ? node.sleep_after_s / 60 : ""} placeholder="never" />
+      </label>
+      <span class="actions">
+        <button type="submit">Save</button>
+        <button type="button" onClick={onClose}>Close</button>
+      </span>
+    </form>
+  );
+}
+
+function Tile({ node, info, jobs, onError }: {
+  node: FarmNode;
+  info: FarmInfo | undefined;
+  jobs: Job[];
+  onError: (text: string) => void;
+}) {
+  const [isSetUp, setUp] = useState(false);
   const running = (node.tasks ?? []).filter((task) => task.state === "rendering" || task.state === "fetching");
   const waiting = (node.tasks ?? []).filter((task) => task.state === "queued").length;
   const delivering = (node.tasks ?? []).filter((task) => task.state === "delivering").length;
@@ -92,23 +188,38 @@ function Tile({ node, jobs, onError }: { node: FarmNode; jobs: Job[]; onError: (
     : [{ label: node.info?.cpu ?? "CPU", gpu: undefined, temp_c: node.host?.cpu_temp_c, load: node.host?.cpu_pct }];
   const steer = (verb: string) => () =>
     ask("POST", `/nodes/${node.id}/${verb}`).catch((error: Error) => onError(error.message));
+  const send = (method: string, path: string, body?: unknown) => () =>
+    ask(method, `/nodes/${node.id}${path}`, body).catch((error: Error) => onError(error.message));
   const renderers = node.info?.renderers ?? [];
+  const state = stateOf(node);
+  const enabled = node.enabled !== false;
+  const tags = [...new Set([...(node.tags ?? []), ...(node.info?.tags ?? [])])];
   return (
-    <article class={`node ${node.presence}`}>
+    <article class={`node ${node.presence} ${enabled ? "" : "disabled"}`}>
       <div class="nodename">
-        <span class={`dot ${node.presence}`} />
+        <span class={`dot ${state.tone}`} />
         <strong>{node.name || node.id}</strong>
-        <span class="quiet">{alive ? node.presence : `${node.presence}, last heard ${ago(node.last_seen_ms, Date.now())}`}</span>
+        <span class="quiet">{state.word}</span>
         {node.quarantine && <button onClick={steer("forgive")}>Forgive</button>}
         <button onClick={steer(node.drained ? "resume" : "drain")}>{node.drained ? "Resume" : "Drain"}</button>
+        <Menu label={`More for ${node.name || node.id}`}>
+          <button onClick={send("PATCH", "", { enabled: !enabled })}>{enabled ? "Disable" : "Enable"}</button>
+          {alive && <button onClick={send("PATCH", "", { reboot: !node.reboot })}>{node.reboot ? "Do not restart" : "Restart when idle"}</button>}
+          {alive && <button onClick={send("POST", "/sleep")}>Sleep</button>}
+          {!alive && <button onClick={send("POST", "/wake")}>Wake</button>}
+          <button onClick={() => setUp(true)}>Settings …</button>
+          {!alive && <button class="bad" onClick={send("DELETE", "")}>Forget</button>}
+        </Menu>
       </div>
+      {isSetUp && <Settings node={node} info={info} onClose={() => setUp(false)} onError={onError} />}
+      {node.hot && <p class="problem">{node.hot}</p>}
       {sensors.map((sensor) => (
         <div class="sensor" key={sensor.gpu ?? "cpu"}>
           <div class="reading">
-            {sensor.temp_c !== undefined ? (
+            {sensor.temp_c !== undefined && alive ? (
               <strong class={`temperature ${tone(sensor.temp_c)}`}>{Math.round(sensor.temp_c)}°</strong>
             ) : (
-              <strong class="temperature none" title="This box has no temperature sensor that can be read">–</strong>
+              <strong class="temperature none" title={alive ? "This box has no temperature sensor that can be read" : "It says nothing now"}>–</strong>
             )}
             {alive && sensor.load !== undefined && <span class="quiet">{Math.round(sensor.load)} % load</span>}
           </div>
@@ -117,13 +228,20 @@ function Tile({ node, jobs, onError }: { node: FarmNode; jobs: Job[]; onError: (
         </div>
       ))}
       {running.map((task) => <Running key={task.task} task={task} jobs={jobs} />)}
-      {alive && !running.length && <p class="quiet idle">{node.quarantine ? "quarantined" : node.drained ? "drained" : "idle"}</p>}
+      {alive && !running.length && <p class="quiet idle">idle</p>}
+      {!alive && <p class="quiet idle">last heard {ago(node.last_seen_ms, Date.now())}</p>}
       {node.quarantine && (
         <p class="problem">
           Quarantined until {new Date(node.quarantine.until_ms).toLocaleTimeString()}: {node.quarantine.reason}
         </p>
       )}
       {alive && renderers.length === 0 && <p class="warning">No renderer here: apt-get install blender</p>}
+      {(tags.length > 0 || !!node.schedule?.length) && (
+        <p class="quiet labels">
+          {tags.map((tag) => <span key={tag} class="tag">{tag}</span>)}
+          {!!node.schedule?.length && <span>renders {hoursText(node.schedule)}</span>}
+        </p>
+      )}
       <p class="quiet foot">
         {renderers.map((one) => `${one.name} ${one.version}`).join(", ")}
         {node.host && ` · ${gib(node.host.mem_used_mib)} of ${gib(node.host.mem_total_mib)}`}
@@ -131,18 +249,26 @@ function Tile({ node, jobs, onError }: { node: FarmNode; jobs: Job[]; onError: (
         {waiting > 0 && ` · ${waiting} ready`}
         {delivering > 0 && ` · ${delivering} delivering`}
         {` · ${node.tasks_done.toLocaleString("en")} done`}
+        {node.utilisation_pct !== undefined && (
+          <span title="of the time that it was online, since it is known"> · {Math.round(node.utilisation_pct)} % busy</span>
+        )}
       </p>
     </article>
   );
 }
 
-export function Nodes({ nodes, jobs, onError }: { nodes: FarmNode[]; jobs: Job[]; onError: (text: string) => void }) {
+export function Nodes({ nodes, info, jobs, onError }: {
+  nodes: FarmNode[];
+  info: FarmInfo | undefined;
+  jobs: Job[];
+  onError: (text: string) => void;
+}) {
   return (
     <section aria-label="Nodes">
       <h2>Nodes</h2>
       {nodes.length ? (
         <div class="nodes">
-          {nodes.map((node) => <Tile key={node.id} node={node} jobs={jobs} onError={onError} />)}
+          {nodes.map((node) => <Tile key={node.id} node={node} info={info} jobs={jobs} onError={onError} />)}
         </div>
       ) : (
         <p class="empty">

@@ -83,10 +83,104 @@ void the_farm_introduces_itself() {
                          R"("nodes_online":3)", R"("alarms":["the disk is full"])", R"("version":")"}},
                        {"GET", "/healthz", "", "", 200, {"ok\n"}},
                        {"GET", "/api/v1/openapi.yaml", "", "", 200, {"openapi: 3.1.0"}},
-                       {"POST", "/api/v1/farm", "", "", 405, {"GET, HEAD"}},
+                       {"POST", "/api/v1/farm", "", "", 405, {"GET, HEAD", "PATCH"}},
                        {"GET", "/api/v1/nothing", "", "", 404, {"openapi.yaml"}},
                        {"GET", "/api/v2/jobs", "", "", 404, {}},
                    });
+}
+
+void the_farms_settings_are_shown_and_changed() {
+  World world;
+  const std::string path = "/api/v1/farm";
+  check_all(
+      world,
+      {
+          {"GET", path, "", "", 200, {R"("settings":{"fair_share":false,"limits":{}})", R"("soft_c":84)"}},
+          {"PATCH", path, R"({"fair_share":true})", "", 200, {R"("fair_share":true,"limits":{})"}},
+          {"PATCH",
+           path,
+           R"({"limits":{"nuke":4,"houdini":2}})",
+           "",
+           200,
+           {R"("fair_share":true,"limits":{"houdini":2,"nuke":4})"}},
+          {"PATCH", path, R"({"limits":{"houdini":0}})", "", 200, {R"("limits":{"nuke":4})"}},
+          {"PATCH", path, R"({"limits":{"A B":1}})", "", 400, {"farm.limits"}},
+          {"PATCH", path, R"({"limits":{"nuke":-1}})", "", 400, {"farm.limits"}},
+          {"PATCH", path, R"({"limits":[4]})", "", 400, {"farm.limits"}},
+          {"PATCH", path, R"({"fair_share":1})", "", 400, {"farm.fair_share"}},
+          {"PATCH", path, "{}", "", 400, {"nothing to change"}},
+      });
+}
+
+void jobs_and_totals_are_found_by_their_production() {
+  World world;
+  world.reader.job_rows[0].spec.production = {"moon", "010", "010_020"};
+  sch::ProductionRow project;
+  project.production.project = "moon";
+  project.jobs = 1;
+  project.counts.done = 3;
+  project.waste.failed_s = 2;
+  sch::ProductionRow sequence = project;
+  sequence.production.sequence = "010";
+  world.reader.production_rows = {project, sequence};
+  check_all(
+      world,
+      {
+          {"GET", "/api/v1/jobs?project=moon", "", "", 200, {R"({"jobs":[{"id":"1-aaaaa")"}},
+          {"GET", "/api/v1/jobs?project=moon&sequence=010&shot=010_030", "", "", 200, {R"({"jobs":[]})"}},
+          {"GET", "/api/v1/jobs?project=", "", "", 200, {R"({"jobs":[{"id":"2-bbbbb")"}},
+          {"GET",
+           "/api/v1/productions",
+           "",
+           "",
+           200,
+           {R"({"productions":[{"project":"moon","jobs":1,"jobs_open":0,"tasks":{"queued":0)",
+            R"("waste":{"failed_s":2)"}},
+          {"GET",
+           "/api/v1/productions?project=moon",
+           "",
+           "",
+           200,
+           {R"({"productions":[{"project":"moon","sequence":"010","jobs":1)"}},
+          {"GET", "/api/v1/productions?sequence=010", "", "", 400, {"goes with ?project="}},
+          {"GET", "/api/v1/productions?limit=1001", "", "", 400, {"?limit=1001"}},
+      });
+}
+
+void times_and_usage_are_told() {
+  World world;
+  auto& times = world.reader.times;
+  times.all = {{}, 4, 8, 40, 9, 16};
+  times.by_node = {{node_id("render-1"), 4, 8, 40, 9, 16}};
+  times.histogram = {{10, 3}, {20, 1}};
+  world.reader.usage_rows = {{{}, 0, {100, 50, 40, {1, 2, 3}}}, {{}, -90'000'000, {7, 7, 7, {}}}};
+  const std::string path = "/api/v1/jobs/1/statistics";
+  check_all(
+      world,
+      {
+          {"GET",
+           path,
+           "",
+           "",
+           200,
+           {R"({"all":{"tasks":4,"units":8,"total_s":40,"mean_s":10,"median_s":9,"p95_s":16,"unit_s":5})",
+            R"("nodes":[{"node":"render-1","tasks":4)",
+            R"("histogram":[{"up_to_s":10,"tasks":3},{"up_to_s":20,"tasks":1}])", R"("waste":)"}},
+          {"GET", path + "?step=comp", "", "", 404, {"no step 'comp'", "not made from a template"}},
+          {"GET", "/api/v1/jobs/1/tasks?step=comp", "", "", 404, {"no step 'comp'"}},
+          {"GET", "/api/v1/jobs/9/statistics", "", "", 404, {}},
+          {"GET",
+           "/api/v1/usage",
+           "",
+           "",
+           200,
+           {R"({"usage":[{"hour_ms":0,"use":{"online_s":100)",
+            R"("total":{"online_s":100,"busy_s":50,"done_s":40,"waste":{"failed_s":1)"}},
+          {"GET", "/api/v1/usage?hours=48", "", "", 200, {R"("total":{"online_s":107)"}},
+          {"GET", "/api/v1/usage?node=render-1", "", "", 200, {R"({"usage":[])"}},
+          {"GET", "/api/v1/usage?node=none", "", "", 404, {}},
+          {"GET", "/api/v1/usage?hours=1001", "", "", 400, {}},
+      });
 }
 
 void jobs_are_listed_shown_and_changed() {
@@ -121,7 +215,7 @@ void jobs_are_listed_shown_and_changed() {
           {"PATCH", path + "/1", "{}", "", 400, {"nothing to change"}},
           {"PATCH", path + "/1", "[1]", "", 400, {}},
           {"PATCH", path + "/1", "{", "", 400, {}},
-          {"PATCH", path + "/1", std::string(5000, ' '), "", 413, {}},
+          {"PATCH", path + "/1", std::string(9000, ' '), "", 413, {}},
           {"PATCH", path + "/99", R"({"paused":true})", "", 404, {}},
           {"POST", path + "/1/cancel", "", "", 200, {R"("state":"cancelled")"}},
           {"POST", path + "/1/retry", "", "", 200, {R"("state":"queued")"}},
@@ -140,6 +234,195 @@ void jobs_are_listed_shown_and_changed() {
   check(busy.fields.contains("retry-after"));
   world.reader.is_broken = true;
   check_all(world, {{"GET", path, "", "", 500, {"the database cannot be read"}}});
+}
+
+void a_jobs_wishes_are_changed_while_it_lives() {
+  World world;
+  const std::string path = "/api/v1/jobs/1";
+  check_all(
+      world,
+      {
+          {"PATCH",
+           path,
+           R"({"slot_limit":4,"node_limit":2})",
+           "",
+           200,
+           {R"("slot_limit":4)", R"("node_limit":2)", R"("priority":50)"}},
+          {"PATCH", path, R"({"tags":["rtx","basement","rtx"]})", "", 200, {R"("tags":["rtx","basement"])"}},
+          {"PATCH", path, R"({"after":[2,"2-bbbbb"]})", "", 200, {R"("after":[2])", R"("slot_limit":4)"}},
+          {"PATCH", path, R"({"start_ms":1795374000000})", "", 200, {R"("start_ms":1795374000000)"}},
+          {"PATCH",
+           path,
+           R"({"tags":[],"after":[],"start_ms":0,"slot_limit":0})",
+           "",
+           200,
+           {R"("node_limit":2)"}},
+          {"PATCH", path, R"({"tags":["A B"]})", "", 400, {"job.tags"}},
+          {"PATCH", path, R"({"tags":"rtx"})", "", 400, {"job.tags"}},
+          {"PATCH", path, R"({"after":["9"]})", "", 404, {"job.after", "no job 9"}},
+          {"PATCH", path, R"({"after":[true]})", "", 400, {"job.after"}},
+          {"PATCH", path, R"({"start_ms":-1})", "", 400, {"job.start_ms"}},
+          {"PATCH", path, R"({"slot_limit":-1})", "", 400, {"job.slot_limit"}},
+          {"PATCH", path, R"({"colour":1})", "", 400, {"nothing to change", "slot_limit"}},
+      });
+  check(world.reader.job_rows[0].wishes.after.empty());
+}
+
+void tasks_are_queued_again_by_kind_step_and_frames() {
+  World world;
+  const std::string path = "/api/v1/jobs/1/requeue";
+  check_all(
+      world,
+      {
+          {"POST", path, R"({"which":"failed"})", "", 200, {R"({"tasks":3})"}},
+          {"POST", path, R"({"which":"all","step":"render","frames":"1-4"})", "", 200, {R"({"tasks":3})"}},
+          {"POST", path, R"({"which":"some"})", "", 400, {"requeue.which: failed or all"}},
+          {"POST", path, "{}", "", 400, {"requeue.which"}},
+          {"POST", path, R"({"which":"all","frames":"4-1"})", "", 400, {"requeue.frames", "write 1-4"}},
+          {"POST", "/api/v1/jobs/9/requeue", R"({"which":"all"})", "", 404, {"no job 9"}},
+      });
+  const auto& first = std::get<sch::RequeueTasks>(world.farm.asked[0]);
+  check(first.only_failed);
+  check(!first.frames.has_value());
+  const auto& second = std::get<sch::RequeueTasks>(world.farm.asked[1]);
+  check(!second.only_failed);
+  check_equal(second.step, "render");
+  check_equal(second.frames->str(), "1-4");
+}
+
+void a_job_says_why_it_waits() {
+  World world;
+  world.farm.reasons = {{"", "", 24, "the job waits for job 2"},
+                        {"render-1", "comp", 0, "it has no tag 'rtx'"}};
+  check_all(world, {{"GET",
+                     "/api/v1/jobs/1/why",
+                     "",
+                     "",
+                     200,
+                     {R"({"reasons":[{"tasks":24,"what":"the job waits for job 2"},)"
+                      R"({"step":"comp","node":"render-1","what":"it has no tag 'rtx'"}]})"}},
+                    {"GET", "/api/v1/jobs/9/why", "", "", 404, {}}});
+  world.farm.refusal = kiln::Error{Code::unsupported, "not by this one"};
+  check_equal(world.ask("GET", "/api/v1/jobs/1/why").status, 501);
+}
+
+void a_job_from_a_template_shows_its_steps_production_and_waste() {
+  World world;
+  auto& row = world.reader.job_rows[0];
+  row.spec.renderer = "openjd";
+  row.spec.type = "blender-animation";
+  row.spec.frames = {};
+  sch::StepSpec render;
+  render.name = "render";
+  render.frames = *kiln::payloads::FrameSet::parse("1-24");
+  render.units = 24;
+  render.chunk = 5;
+  sch::StepSpec film;
+  film.name = "film";
+  film.units = 1;
+  film.after = {0};
+  row.spec.steps = {render, film};
+  row.spec.production = {"moon", "010", "010_020"};
+  row.steps.resize(2);
+  row.steps[0].done = 2;
+  row.steps[0].queued = 3;
+  row.steps[1].queued = 1;
+  row.waste.lost_s = 12.5;
+  check_all(
+      world,
+      {{"GET",
+        "/api/v1/jobs/1",
+        "",
+        "",
+        200,
+        {R"("type":"blender-animation")", R"("project":"moon","sequence":"010","shot":"010_020")",
+         R"("steps":[{"name":"render","units":24,"chunk":5,"frames":"1-24","after":[],"tasks":{"queued":3,)",
+         R"({"name":"film","units":1,"chunk":1,"after":["render"],"tasks":{)",
+         R"("waste":{"failed_s":0,"lost_s":12.5,"superseded_s":0})"}},
+       {"GET", "/api/v1/tasks/1-aaaaa-4", "", "", 200, {R"("frames":"21-24","step":"render")"}},
+       {"GET",
+        "/api/v1/tasks/1-aaaaa-5",
+        "",
+        "",
+        200,
+        {R"("frames":"","step":"film","units":{"first":0,"count":1})"}}});
+  // Chunks that are cut as they are handed out.
+  row.spec.steps[0].target_s = 60;
+  sch::TaskRow cut;
+  cut.id = {row.id, 1};
+  cut.state = sch::TaskState::done;
+  cut.first_unit = 5;
+  cut.unit_count = 9;
+  world.reader.task_rows[cut.id] = cut;
+  check_all(world, {{"GET", "/api/v1/tasks/1-aaaaa-1", "", "", 200, {R"("frames":"6-14")"}},
+                    {"GET", "/api/v1/tasks/1-aaaaa-2", "", "", 200, {R"("frames":"","step":"render")"}}});
+}
+
+void what_no_database_holds_is_shown_as_the_farm_last_said_it() {
+  World world;
+  auto job = world.reader.job_rows[0];
+  job.eta_unix_ms = 1'000'000 + 90'000;
+  auto node = world.reader.node_rows[0];
+  node.hot = "GPU 0 has 88 °C";
+  world.broadcaster.publish(sch::JobChanged{job}, {61'000, 1'000'000});
+  world.broadcaster.publish(sch::NodeChanged{node}, {61'000, 1'000'000});
+  check_all(world, {{"GET", "/api/v1/jobs/1", "", "", 200, {R"("eta_s":90,)"}},
+                    {"GET", "/api/v1/nodes/render-1", "", "", 200, {R"("hot":"GPU 0 has 88 °C")"}}});
+  world.broadcaster.publish(sch::NodeErased{node.id}, {61'000, 1'000'000});
+  check(world.ask("GET", "/api/v1/nodes/render-1").body.find("hot") == std::string::npos);
+}
+
+void nodes_are_set_up_woken_sent_to_sleep_and_forgotten() {
+  World world;
+  world.reader.node_rows[0].use = {200, 50, 40, {}};
+  const std::string path = "/api/v1/nodes/render-1";
+  check_all(
+      world,
+      {
+          {"GET",
+           path,
+           "",
+           "",
+           200,
+           {R"("enabled":true)", R"("tags":[])", R"("schedule":[])", R"("utilisation_pct":25)",
+            R"("use":{"online_s":200,"busy_s":50,"done_s":40)"}},
+          {"PATCH",
+           path,
+           R"({"enabled":false,"drained":true})",
+           "",
+           200,
+           {R"("enabled":false)", R"("drained":true)"}},
+          {"PATCH", path, R"({"drained":false})", "", 200, {R"("enabled":false)", R"("drained":false)"}},
+          {"PATCH",
+           path,
+           R"({"tags":["rtx"],"sleep_after_s":900,"reboot":true})",
+           "",
+           200,
+           {R"("tags":["rtx"])", R"("sleep_after_s":900)", R"("reboot":true)"}},
+          {"PATCH", path, R"({"soft_c":70,"hard_c":80})", "", 200, {R"("soft_c":70,"hard_c":80)"}},
+          {"PATCH", path, R"({"soft_c":null})", "", 200, {R"("hard_c":80)"}},
+          {"PATCH",
+           path,
+           R"({"schedule":[{"days":"mon-fri","from":"20:00","to":"07:00"},{"days":"sat,sun"}]})",
+           "",
+           200,
+           {R"("schedule":[{"days":"mon-fri","from":"20:00","to":"07:00"},{"days":"sat,sun","from":"00:00","to":"24:00"}])"}},
+          {"PATCH", path, R"({"schedule":[]})", "", 200, {R"("schedule":[])"}},
+          {"PATCH", path, R"({"schedule":[{"days":"mo-fr"}]})", "", 400, {"node.schedule", "'mo-fr'"}},
+          {"PATCH", path, R"({"schedule":[{"from":"8:00"}]})", "", 400, {"node.schedule", "'8:00'"}},
+          {"PATCH", path, R"({"schedule":"always"})", "", 400, {"node.schedule", "mon-fri"}},
+          {"PATCH", path, R"({"soft_c":90,"hard_c":80})", "", 400, {"node.soft_c", "below hard_c"}},
+          {"PATCH", path, R"({"hard_c":5})", "", 400, {"node.hard_c", "30 to 120"}},
+          {"PATCH", path, R"({"sleep_after_s":-1})", "", 400, {"node.sleep_after_s"}},
+          {"PATCH", path, R"({"tags":[1]})", "", 400, {"node.tags"}},
+          {"PATCH", path, "{}", "", 400, {"nothing to change", "sleep_after_s"}},
+          {"PATCH", "/api/v1/nodes/none", R"({"enabled":true})", "", 404, {}},
+          {"POST", path + "/sleep", "", "", 200, {R"("asleep":true)"}},
+          {"POST", path + "/wake", "", "", 200, {R"("id":"render-1")"}},
+          {"POST", "/api/v1/nodes/none/wake", "", "", 404, {}},
+          {"DELETE", path, "", "", 204, {}},
+          {"DELETE", path, "", "", 404, {}},
+      });
 }
 
 void tasks_show_what_their_node_says() {
@@ -565,7 +848,19 @@ int main() {
   return kiln::test::run(
       "api",
       {{"the farm introduces itself", the_farm_introduces_itself},
+       {"the farm's settings are shown and changed", the_farms_settings_are_shown_and_changed},
+       {"jobs and totals are found by their production", jobs_and_totals_are_found_by_their_production},
+       {"times and usage are told", times_and_usage_are_told},
        {"jobs are listed, shown and changed", jobs_are_listed_shown_and_changed},
+       {"a job's wishes are changed while it lives", a_jobs_wishes_are_changed_while_it_lives},
+       {"tasks are queued again by kind, step and frames", tasks_are_queued_again_by_kind_step_and_frames},
+       {"a job says why it waits", a_job_says_why_it_waits},
+       {"a job from a template shows its steps, production and waste",
+        a_job_from_a_template_shows_its_steps_production_and_waste},
+       {"what no database holds is shown as the farm last said it",
+        what_no_database_holds_is_shown_as_the_farm_last_said_it},
+       {"nodes are set up, woken, sent to sleep and forgotten",
+        nodes_are_set_up_woken_sent_to_sleep_and_forgotten},
        {"tasks show what their node says", tasks_show_what_their_node_says},
        {"an attempt of another farm is not judged", an_attempt_of_another_farm_is_not_judged},
        {"an attempt delivers files, log and result", an_attempt_delivers_files_log_and_result},

@@ -1,5 +1,7 @@
 #include "api/broadcaster.h"
 
+#include <stdlib.h>
+
 #include "controller/api/fakes.h"
 
 #include "check.h"
@@ -130,6 +132,39 @@ void an_alarm_is_told_when_it_changes() {
   check_equal(stage.broadcaster.alarms().size(), 1U);
 }
 
+void a_forgotten_node_and_the_farms_settings_are_told() {
+  Stage stage;
+  stage.broadcaster.publish(sch::NodeErased{node_id("render-1")}, at(0));
+  sch::FarmSettings settings;
+  settings.fair_share = true;
+  settings.limits["nuke"] = 4;
+  stage.broadcaster.publish(sch::FarmChanged{settings}, at(1));
+  const auto news = stage.news();
+  check_equal(news.size(), 2U);
+  check_equal(news[0], "node_erased\ndata: {\"id\":\"render-1\"}");
+  check_equal(news[1], "farm\ndata: {\"fair_share\":true,\"limits\":{\"nuke\":4}}");
+}
+
+void a_node_is_shown_again_when_its_hours_begin_and_end() {
+  Stage stage;
+  auto row = node_row("render-1", "3.4.1");
+  constexpr std::int64_t minute_ms = 60'000;
+  ::setenv("TZ", "UTC0", 1);
+  row.settings.schedule = {{0x7F, 60, 120}};  // from one to two, daily
+  stage.broadcaster.publish(sch::NodeChanged{row}, {0, 59 * minute_ms});
+  stage.broadcaster.tick({1, 59 * minute_ms}, {});
+  auto news = stage.news();
+  check_equal(news.size(), 2U);  // and the first summary
+  check_contains(news[0], "\"off_hours\":true");
+  stage.broadcaster.tick({2, 60 * minute_ms}, {});
+  stage.broadcaster.tick({3, 61 * minute_ms}, {});
+  news = stage.news();
+  check_equal(news.size(), 1U);
+  check(news[0].find("off_hours") == std::string::npos);
+  stage.broadcaster.tick({4, 120 * minute_ms}, {});
+  check_contains(stage.news().at(0), "\"off_hours\":true");
+}
+
 }  // namespace
 
 int main() {
@@ -140,5 +175,9 @@ int main() {
        {"a done task brings its results", a_done_task_brings_its_results},
        {"a chatty node is shown once a second", a_chatty_node_is_shown_once_a_second},
        {"a node's change is shown, what nobody watches is not", nodes_and_what_nobody_watches},
+       {"a forgotten node and the farm's settings are told",
+        a_forgotten_node_and_the_farms_settings_are_told},
+       {"a node is shown again when its hours begin and end",
+        a_node_is_shown_again_when_its_hours_begin_and_end},
        {"an alarm is told when it changes", an_alarm_is_told_when_it_changes}});
 }

@@ -170,6 +170,7 @@ struct FakeFarm final : Farm {
   std::vector<sch::Event> asked;
   std::optional<Error> refusal;
   payloads::Verdict verdict = payloads::Verdict::accepted;
+  std::vector<sch::Reason> reasons;
 
   Result<sch::AnswerValue> ask(const MakeEvent& make) override {
     asked.push_back(make(asked.size() + 1));
@@ -197,6 +198,11 @@ struct FakeFarm final : Farm {
       sch::JobRow& row = find(edit->job);
       if (edit->priority) row.priority = *edit->priority;
       if (edit->paused) row.state = *edit->paused ? sch::JobState::paused : sch::JobState::active;
+      if (edit->slot_limit) row.wishes.slot_limit = *edit->slot_limit;
+      if (edit->node_limit) row.wishes.node_limit = *edit->node_limit;
+      if (edit->tags) row.wishes.tags = *edit->tags;
+      if (edit->after) row.wishes.after = *edit->after;
+      if (edit->start_ms) row.wishes.start_ms = *edit->start_ms;
     } else if (const auto* cancel = std::get_if<sch::CancelJob>(&event)) {
       find(cancel->job).state = sch::JobState::cancelled;
     } else if (const auto* retry = std::get_if<sch::RetryJob>(&event)) {
@@ -215,6 +221,33 @@ struct FakeFarm final : Farm {
       rows.task_rows[accepted->task].review = sch::Review::accepted;
     } else if (const auto* again = std::get_if<sch::RequeueTask>(&event)) {
       rows.task_rows[again->task].state = sch::TaskState::queued;
+    } else if (std::holds_alternative<sch::RequeueTasks>(event)) {
+      return sch::AnswerValue(sch::Requeued{3});
+    } else if (std::holds_alternative<sch::ExplainJob>(event)) {
+      return sch::AnswerValue(sch::Explanation{reasons});
+    } else if (const auto* settings = std::get_if<sch::EditNode>(&event)) {
+      for (auto& row : rows.node_rows) {
+        if (row.id != settings->node) continue;
+        if (settings->enabled) row.settings.enabled = *settings->enabled;
+        if (settings->tags) row.settings.tags = *settings->tags;
+        if (settings->schedule) row.settings.schedule = *settings->schedule;
+        if (settings->soft_c) row.settings.soft_c = *settings->soft_c;
+        if (settings->hard_c) row.settings.hard_c = *settings->hard_c;
+        if (settings->sleep_after_s) row.settings.sleep_after_s = *settings->sleep_after_s;
+        if (settings->reboot) row.settings.reboot = *settings->reboot;
+      }
+    } else if (const auto* power = std::get_if<sch::PowerNode>(&event)) {
+      for (auto& row : rows.node_rows) {
+        if (row.id == power->node) row.asleep = !power->wake;
+      }
+    } else if (const auto* forgotten = std::get_if<sch::ForgetNode>(&event)) {
+      std::erase_if(rows.node_rows, [&](const sch::NodeRow& row) { return row.id == forgotten->node; });
+    } else if (const auto* farm = std::get_if<sch::EditFarm>(&event)) {
+      if (farm->fair_share) rows.farm_settings.fair_share = *farm->fair_share;
+      for (const auto& [name, count] : farm->limits) {
+        rows.farm_settings.limits[name] = count;
+        if (count == 0) rows.farm_settings.limits.erase(name);
+      }
     } else if (std::holds_alternative<sch::FinishAttempt>(event)) {
       return sch::AnswerValue(sch::Committed{verdict});
     }

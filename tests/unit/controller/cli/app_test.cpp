@@ -113,6 +113,22 @@ void wrong_input_is_2_and_one_line() {
       {"submit", "s.blend", "--max-run", "0"},
       {"accept"},
       {"priority", "7", "-1"},
+      {"requeue", "7", "--failed", "--all"},
+      {"requeue", "7-abcde-3", "--all"},
+      {"set", "7"},
+      {"set", "7", "--priority", "101"},
+      {"set", "7", "--start", "soon"},
+      {"node"},
+      {"node", "dance", "n1"},
+      {"node", "wake"},
+      {"node", "schedule", "n1"},
+      {"node", "schedule", "n1", "mon", "20:00"},
+      {"node", "limits", "n1"},
+      {"node", "limits", "n1", "--soft", "warm"},
+      {"farm", "--limit", "nuke"},
+      {"farm", "--fair-share", "maybe"},
+      {"productions", "--sequence", "010"},
+      {"stats", "--step", "render"},
       {"film", "7", "film.avi"},
       {"logs", "7", "--frame", "1", "--task", "2"},
       {"--server", "gopher://x", "jobs"},
@@ -456,6 +472,159 @@ void a_damaged_scene_is_named_before_anything_is_sent() {
   check_contains(ran.err, "s.blend");
 }
 
+// ---- steering
+// -------------------------------------------------------------------------------------------------
+
+// What each command asks of the controller, and what it says.
+void steering_asks_for_what_was_typed() {
+  const struct {
+    std::vector<std::string> args;
+    const char* request;  // method, path and body of the last one
+    const char* said;
+  } cases[] = {
+      {{"requeue", "7", "--failed"},
+       R"(POST /api/v1/jobs/7-abcde/requeue {"which":"failed"})",
+       "3 tasks queued"},
+      {{"requeue", "7", "--frames", "1-10", "--step", "render"},
+       R"(POST /api/v1/jobs/7-abcde/requeue {"which":"all","step":"render","frames":"1-10"})",
+       "3 tasks queued"},
+      {{"set", "7", "--priority", "80", "--max-slots", "4", "--max-nodes", "0"},
+       R"(PATCH /api/v1/jobs/7-abcde {"priority":80,"slot_limit":4,"node_limit":0})",
+       "nodes at once: no limit"},
+      {{"set", "7", "--tag", "rtx", "--tag", "basement", "--after", "5"},
+       R"(PATCH /api/v1/jobs/7-abcde {"tags":["rtx","basement"],"after":["5"]})",
+       "priority 50"},
+      {{"set", "7", "--tag", "", "--start", "now"},
+       R"(PATCH /api/v1/jobs/7-abcde {"tags":[],"start_ms":0})",
+       "tags none, starts at once"},
+      {{"node", "enable", "n1"}, R"(PATCH /api/v1/nodes/n1 {"enabled":true})", "node n1: enabled"},
+      {{"node", "disable", "n1"}, R"(PATCH /api/v1/nodes/n1 {"enabled":false})", "disabled"},
+      {{"node", "drain", "n1"}, "POST /api/v1/nodes/n1/drain {}", "takes nothing new"},
+      {{"node", "resume", "n1"}, "POST /api/v1/nodes/n1/resume {}", "takes work again"},
+      {{"node", "reboot", "n1"}, R"(PATCH /api/v1/nodes/n1 {"reboot":true})", "as soon as it is idle"},
+      {{"node", "wake", "n1"}, "POST /api/v1/nodes/n1/wake {}", "being woken"},
+      {{"node", "sleep", "n1"}, "POST /api/v1/nodes/n1/sleep {}", "goes to sleep"},
+      {{"node", "forget", "n1"}, "DELETE /api/v1/nodes/n1 ", "forgotten"},
+      {{"node", "tag", "n1", "rtx", "attic"},
+       R"(PATCH /api/v1/nodes/n1 {"tags":["rtx","attic"]})",
+       "tags none"},
+      {{"node", "tag", "n1"}, R"(PATCH /api/v1/nodes/n1 {"tags":[]})", "tags none"},
+      {{"node", "schedule", "n1", "mon-fri", "20:00-07:00"},
+       R"(PATCH /api/v1/nodes/n1 {"schedule":[{"days":"mon-fri","from":"20:00","to":"07:00"}]})",
+       "renders always"},
+      {{"node", "limits", "n1", "--soft", "70", "--hard", "farm", "--sleep-after", "15"},
+       R"(PATCH /api/v1/nodes/n1 {"soft_c":70,"hard_c":null,"sleep_after_s":900})",
+       "never sleeps by itself"},
+      {{"farm", "--fair-share", "on", "--limit", "nuke=4", "--limit", "houdini=0"},
+       R"(PATCH /api/v1/farm {"fair_share":true,"limits":{"nuke":4,"houdini":0}})",
+       "farm"},
+      {{"jobs", "--project", "moon", "--shot", "010 020"},
+       "GET /api/v1/jobs?project=moon&shot=010%20020&limit=20 ",
+       "no such jobs"},
+  };
+  for (const auto& one : cases) {
+    FakeController controller([](const FakeRequest& request) {
+      if (request.path.ends_with("/requeue")) return FakeReply{200, R"({"tasks":3})", ""};
+      if (request.path.find("/jobs/") != std::string::npos) return FakeReply{200, job("running").dump(), ""};
+      return FakeReply{200, R"({"id":"n1"})", ""};
+    });
+    std::vector<std::string> args = {"--server", controller.url()};
+    args.insert(args.end(), one.args.begin(), one.args.end());
+    const auto ran = kiln_runs(args);
+    const auto last = controller.requests().back();
+    check_equal(last.method + " " + last.path + " " + last.body, one.request);
+    check_equal(ran.code, 0);
+    check_contains(ran.out, one.said);
+  }
+}
+
+void why_names_the_jobs_own_reasons_first_and_then_each_node() {
+  FakeController controller([](const FakeRequest& request) {
+    if (!request.path.ends_with("/why")) return FakeReply{200, job("queued").dump(), ""};
+    return FakeReply{200,
+                     R"({"reasons":[{"tasks":24,"what":"the job waits for job 2"},
+                                    {"step":"film","tasks":1,"what":"it waits for the step render"},
+                                    {"node":"n1","what":"it has no tag 'rtx'"},
+                                    {"node":"n2","what":"GPU 0 has 88 °C"}]})",
+                     ""};
+  });
+  const auto ran = kiln_runs({"--server", controller.url(), "why", "7"});
+  check_equal(ran.code, 0);
+  check_equal(ran.out,
+              "job 7 'vase': queued\n"
+              "the job waits for job 2 (24 tasks)\n"
+              "step film: it waits for the step render (1 task)\n"
+              "NODE  WHY\n"
+              "n1    it has no tag 'rtx'\n"
+              "n2    GPU 0 has 88 °C\n");
+}
+
+void statistics_and_productions_are_tables() {
+  FakeController controller([](const FakeRequest& request) {
+    if (request.path.ends_with("/statistics")) {
+      return FakeReply{200,
+                       R"({"all":{"tasks":4,"unit_s":5,"median_s":9,"p95_s":16,"total_s":40},
+              "nodes":[{"node":"n1","tasks":4,"unit_s":5,"median_s":9,"p95_s":16,"total_s":40}],
+              "histogram":[{"up_to_s":10,"tasks":3},{"up_to_s":20,"tasks":1}],
+              "waste":{"failed_s":60,"lost_s":0,"superseded_s":5}})",
+                       ""};
+    }
+    if (request.path.find("/productions") != std::string::npos) {
+      return FakeReply{
+          200,
+          R"({"productions":[{"project":"moon","jobs":2,"jobs_open":1,"render_s":60,"newest_ms":0,
+                          "tasks":{"queued":2,"running":0,"done":2,"failed":0,"cancelled":0}},
+                          {"jobs":1,"tasks":{}}]})",
+          ""};
+    }
+    if (request.path.find("/usage") != std::string::npos)
+      return FakeReply{200, R"({"usage":[],"total":{"online_s":200,"busy_s":50}})", ""};
+    if (request.path.find("/nodes") != std::string::npos) {
+      return FakeReply{200, R"({"nodes":[{"id":"n1","use":{"online_s":100,"busy_s":75,"done_s":60}}]})", ""};
+    }
+    return FakeReply{200, job("running").dump(), ""};
+  });
+  const auto of_job = kiln_runs({"--server", controller.url(), "stats", "7"});
+  check_equal(of_job.code, 0);
+  check_contains(of_job.out, "all       4    5.0 s        9.0 s        16 s    40 s\n");
+  check_contains(of_job.out, "≤ 10 s ############################## 3\n");
+  check_contains(of_job.out, "≤ 20 s ########## 1\n");
+  check_contains(of_job.out, "wasted 1 min 05 s: 1 min 00 s in attempts that failed");
+  const auto of_farm = kiln_runs({"--server", controller.url(), "stats"});
+  check_contains(of_farm.out, "slots were busy 25% of their time online");
+  check_contains(of_farm.out, "n1     75%");
+  const auto productions = kiln_runs({"--server", controller.url(), "productions"});
+  check_contains(productions.out, "PROJECT       JOBS  OPEN  DONE");
+  check_contains(productions.out, "moon             2     1   50%    2/4");
+  check_contains(productions.out, "(no project)     1     0    0%    0/0");
+}
+
+void a_node_shows_what_it_is_at() {
+  const struct {
+    const char* node;
+    const char* state;
+  } cases[] = {
+      {R"({"id":"n1","presence":"online"})", "online"},
+      {R"({"id":"n1","presence":"online","enabled":false,"hot":"x"})", "disabled"},
+      {R"({"id":"n1","presence":"offline","asleep":true})", "asleep"},
+      {R"({"id":"n1","presence":"online","off_hours":true,"enabled":true})", "off hours"},
+      {R"({"id":"n1","presence":"online","reboot":true})", "to restart"},
+      {R"({"id":"n1","presence":"online","hot":"GPU 0 has 88 °C"})", "hot"},
+      {R"({"id":"n1","presence":"offline","enabled":false})", "offline"},
+  };
+  for (const auto& one : cases) {
+    FakeController controller([&](const FakeRequest& request) {
+      const std::string node = one.node;
+      return FakeReply{200, request.path.ends_with("/nodes") ? "{\"nodes\":[" + node + "]}" : node, ""};
+    });
+    const auto all = kiln_runs({"--server", controller.url(), "nodes"});
+    check_contains(all.out, fmt::format("n1    {}", one.state));
+    const auto shown = kiln_runs({"--server", controller.url(), "node", "show", "n1"});
+    check_contains(shown.out, fmt::format("state     {}\n", one.state));
+    check_contains(shown.out, "schedule  always\n");
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -484,6 +653,10 @@ int main() {
        {"a submission goes once and carries a key", a_submission_goes_once_and_carries_a_key},
        {"a scene is sent, and sent on from where it broke", a_scene_is_sent_and_sent_on_from_where_it_broke},
        {"without Blender the scene goes alone and says so", without_blender_the_scene_goes_alone_and_says_so},
-       {"a damaged scene is named before anything is sent",
-        a_damaged_scene_is_named_before_anything_is_sent}});
+       {"a damaged scene is named before anything is sent", a_damaged_scene_is_named_before_anything_is_sent},
+       {"steering asks for what was typed", steering_asks_for_what_was_typed},
+       {"why names the job's own reasons first, and then each node",
+        why_names_the_jobs_own_reasons_first_and_then_each_node},
+       {"statistics and productions are tables", statistics_and_productions_are_tables},
+       {"a node shows what it is at", a_node_shows_what_it_is_at}});
 }

@@ -103,6 +103,37 @@ void an_erased_job_leaves_no_retained_topic() {
   }
 }
 
+void a_forgotten_node_leaves_no_retained_topic() {
+  Wire wire;
+  auto known = node(scheduler::NodePresence::unknown);
+  known.info.gpus.resize(2);
+  known.info.gpus[1].index = 1;
+  wire.out.carry_out(scheduler::NodeChanged{known}, at(1));
+  wire.sent.clear();
+  wire.out.carry_out(scheduler::NodeErased{known.id}, at(2));
+  for (const auto& topic :
+       {topics::home_assistant_config(known.id), topics::node_status(known.id), topics::node_info(known.id),
+        topics::node_tasks(known.id), topics::node_progress(known.id), topics::node_host(known.id),
+        topics::cpu_temp_c(known.id), topics::gpu_telemetry(known.id, 0), topics::gpu_telemetry(known.id, 1),
+        topics::gpu_temp_c(known.id, 0), topics::gpu_temp_c(known.id, 1)}) {
+    check_equal(wire.count(topic), 1U);
+    check_equal(wire.last(topic).payload, "");
+    check(wire.last(topic).retain);
+  }
+  wire.sent.clear();
+  wire.out.tick(at(100'000), {});
+  check_equal(wire.count(topics::node_status(known.id)), 0U);  // it is nobody to speak for any more
+}
+
+void a_node_is_sent_to_sleep_and_restarted_by_command() {
+  Wire wire;
+  const auto id = *NodeId::parse("render-1");
+  wire.out.carry_out(scheduler::SendCommand{id, {"c1", 0, payloads::Sleep{}}}, at(0));
+  check_contains(wire.last("kiln/v1/cmd/render-1").payload, R"("op":"sleep")");
+  wire.out.carry_out(scheduler::SendCommand{id, {"c2", 0, payloads::Reboot{}}}, at(0));
+  check_contains(wire.last("kiln/v1/cmd/render-1").payload, R"("op":"reboot")");
+}
+
 void the_status_of_a_node_unheard_for_a_minute_is_overwritten_once() {
   Wire wire;
   const auto topic = topics::node_status(node({}).id);
@@ -161,6 +192,8 @@ int main() {
        {"a job's status goes out at most once a second and the last one is not lost",
         a_jobs_status_goes_out_at_most_once_a_second_and_the_last_one_is_not_lost},
        {"an erased job leaves no retained topic", an_erased_job_leaves_no_retained_topic},
+       {"a forgotten node leaves no retained topic", a_forgotten_node_leaves_no_retained_topic},
+       {"a node is sent to sleep and restarted by command", a_node_is_sent_to_sleep_and_restarted_by_command},
        {"the status of a node unheard for a minute is overwritten once",
         the_status_of_a_node_unheard_for_a_minute_is_overwritten_once},
        {"a node that speaks in time keeps its status", a_node_that_speaks_in_time_keeps_its_status},
