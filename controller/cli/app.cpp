@@ -173,6 +173,16 @@ void add_submit(CLI::App& app, Command& command) {
     const bool has_type = !options->type.empty() || !options->job_template.empty();
     if (options->files.empty() && options->noop == 0 && !has_type)
       throw CLI::ValidationError("which scene? kiln submit SCENE.blend");
+    if (!has_type && !options->parameters.empty()) {
+      const bool is_priority =
+          options->parameters.front().find_first_not_of("0123456789") == std::string::npos;
+      throw CLI::ValidationError(is_priority ? "-p is a parameter now: write --priority " +
+                                                   options->parameters.front()
+                                             : "-p goes with --type or --template");
+    }
+    if (has_type && (options->film || options->autoexec || !options->format.empty()))
+      throw CLI::ValidationError(
+          "--film, --autoexec and --format are for plain scenes: a type has parameters (-p)");
     if (options->files.size() > 1 && !has_type)
       throw CLI::ValidationError("one scene is a job: more files go with --type or --template");
     command = [options](Context& context) { return submit(context, *options); };
