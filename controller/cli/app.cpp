@@ -50,15 +50,85 @@ std::string check_format(std::string& text) {
 
 const char* const job_or_task = "A job: all its held frames; or a task's id, as `kiln job` shows it";
 
+void add_type_options(CLI::App& sub, SubmitOptions& options) {
+  const char* group = "Job types and templates";
+  auto* type = sub.add_option("-t,--type", options.type, "A job type, as `kiln types` lists them")
+                   ->type_name("NAME")
+                   ->group(group);
+  sub.add_option("--template", options.job_template, "A job template of Open Job Description, YAML or JSON")
+      ->type_name("FILE")
+      ->excludes(type)
+      ->group(group);
+  sub.add_option(
+         "-p,--param", options.parameters,
+         "NAME=VALUE of a parameter, or file://FILE with many; files and folders of this machine are sent "
+         "along, node:/path is one that every node has")
+      ->type_name("NAME=VALUE")
+      ->allow_extra_args(false)
+      ->group(group);
+  sub.add_option("--env", options.environments, "An environment template around the job; again for more")
+      ->type_name("FILE")
+      ->allow_extra_args(false)
+      ->group(group);
+  sub.add_option("--frame-by-frame", options.frame_by_frame,
+                 "Task i of STEP waits for task i of step ON alone, not for all of them")
+      ->type_name("STEP:ON")
+      ->allow_extra_args(false)
+      ->group(group);
+  sub.add_flag("--film", options.film, "Of a plain scene: a film of its frames when all are done")
+      ->group(group);
+}
+
+// What every job may ask for.
+void add_wish_options(CLI::App& sub, SubmitOptions& options) {
+  const char* group = "When and where";
+  sub.add_option("--after", options.after, "Not before this job is done; again for more")
+      ->type_name("JOB")
+      ->allow_extra_args(false)
+      ->group(group);
+  sub.add_option("--start", options.start, "Not before: \"2026-11-27 22:00\", 22:00, +2h")
+      ->type_name("TIME")
+      ->group(group);
+  sub.add_option("--tag", options.tags, "Only on nodes with this tag; again for more")
+      ->type_name("TAG")
+      ->allow_extra_args(false)
+      ->group(group);
+  sub.add_option("--max-slots", options.slot_limit, "Tasks at once [no limit]")->type_name("N")->group(group);
+  sub.add_option("--max-nodes", options.node_limit, "Nodes at once [no limit]")->type_name("N")->group(group);
+  sub.add_option("--limit", options.limits, "Each task takes N (1) of this counted limit; again for more")
+      ->type_name("NAME[=N]")
+      ->allow_extra_args(false)
+      ->group(group);
+  sub.add_option("--project", options.production.project, "Where it belongs")->group(group);
+  sub.add_option("--sequence", options.production.sequence, "…in the project")->group(group);
+  sub.add_option("--shot", options.production.shot, "…in the sequence")->group(group);
+}
+
+void add_types(CLI::App& app, Command& command) {
+  auto* types = app.add_subcommand("types", "List the job types that this farm knows");
+  auto name = std::make_shared<std::string>();
+  auto* show = types->add_subcommand("show", "Print a type's template, to read, copy and change");
+  show->add_option("name", *name, "As `kiln types` lists it")->required()->type_name("NAME");
+  types->callback([=, &command] {
+    if (show->parsed())
+      command = [=](Context& context) { return show_type(context, *name); };
+    else
+      command = [](Context& context) { return list_types(context); };
+  });
+}
+
 // Each adds its subcommands; the parsed one leaves what is to be done in `command`.
 void add_submit(CLI::App& app, Command& command) {
   auto options = std::make_shared<SubmitOptions>();
-  auto* sub = app.add_subcommand("submit", "Send a scene and have it rendered");
-  auto* scene = sub->add_option("scene", options->scene, "The .blend file")->type_name("SCENE");
+  auto* sub = app.add_subcommand("submit", "Send a scene and have it rendered, or a job of any type");
+  auto* files =
+      sub->add_option("files", options->files,
+                      "The .blend file; with --type or --template, files and folders to bring along")
+          ->type_name("FILE");
   sub->add_option("-f,--frames", options->frames,
                   "Frames, as in 1-24, 1,5,9 or 1-100x10 [the scene's own range]");
   sub->add_option("-n,--name", options->name, "Name of the job [the scene's file name]");
-  sub->add_option("-p,--priority", options->priority, "0 to 100, higher goes first")
+  sub->add_option("--priority", options->priority, "0 to 100, higher goes first")
       ->check(CLI::Range(0, 100))
       ->capture_default_str();
   sub->add_option("--chunk", options->chunk, "Frames a task: more for frames of a second or less")
@@ -96,10 +166,25 @@ void add_submit(CLI::App& app, Command& command) {
   auto* noop = sub->add_option("--noop", options->noop,
                                "No scene: this many tasks that render nothing, to test the farm")
                    ->check(CLI::Range(1, 1'000'000));
-  scene->excludes(noop);
+  files->excludes(noop);
+  add_type_options(*sub, *options);
+  add_wish_options(*sub, *options);
   sub->callback([options, &command] {
-    if (options->scene.empty() && options->noop == 0)
+    const bool has_type = !options->type.empty() || !options->job_template.empty();
+    if (options->files.empty() && options->noop == 0 && !has_type)
       throw CLI::ValidationError("which scene? kiln submit SCENE.blend");
+    if (!has_type && !options->parameters.empty()) {
+      const bool is_priority =
+          options->parameters.front().find_first_not_of("0123456789") == std::string::npos;
+      throw CLI::ValidationError(is_priority ? "-p is a parameter now: write --priority " +
+                                                   options->parameters.front()
+                                             : "-p goes with --type or --template");
+    }
+    if (has_type && (options->film || options->autoexec || !options->format.empty()))
+      throw CLI::ValidationError(
+          "--film, --autoexec and --format are for plain scenes: a type has parameters (-p)");
+    if (options->files.size() > 1 && !has_type)
+      throw CLI::ValidationError("one scene is a job: more files go with --type or --template");
     command = [options](Context& context) { return submit(context, *options); };
   });
 }
@@ -207,6 +292,7 @@ void add_fetching(CLI::App& app, Command& command) {
   sub->add_option("job", options->job, "Number or id")->required()->type_name("JOB");
   sub->add_option("folder", options->folder, "Where to [<name>-<number>]")->type_name("DIR");
   sub->add_option("-f,--frames", options->frames, "Only these, as in 1-24 [all that are done]");
+  sub->add_flag("--zip", options->zip, "All as one archive; DIR is its name then");
   sub->callback([=, &command] { command = [=](Context& context) { return download(context, *options); }; });
 
   auto film = std::make_shared<FilmOptions>();
@@ -375,6 +461,7 @@ int run(const std::vector<std::string>& args, std::FILE* out, std::FILE* err,
       ->type_name("PROGRAM");
   app.add_flag("--json", globals.json, "One JSON document on stdout (watch: one a line)");
   add_submit(app, command);
+  add_types(app, command);
   add_jobs(app, command);
   add_watching(app, command);
   add_nodes(app, command);
@@ -414,7 +501,14 @@ int run(const std::vector<std::string>& args, std::FILE* out, std::FILE* err,
   const auto exit = command(context);
   if (exit) return static_cast<int>(interrupted ? Exit::interrupted : *exit);
   context.err.end_status(false);
-  return say_error(exit.error());
+  const auto& problems = context.client.problems();
+  const auto code = say_error(
+      problems.size() > 1 ? Error{exit.error().code, fmt::format("{} things are wrong:", problems.size())}
+                          : exit.error());
+  if (problems.size() > 1) {
+    for (const auto& problem : problems) context.err.line("  " + harmless(problem));
+  }
+  return code;
 }
 
 }  // namespace kiln::cli

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <limits>
 #include <thread>
 
 #include "base/ids.h"
+#include "cli/fields.h"
 
 namespace kiln::cli {
 
@@ -93,8 +95,18 @@ Error Client::failure(const Error& error) const {
   return error;
 }
 
-Error Client::failure(const runtime::HttpResponse& response) const {
+Error Client::failure(const runtime::HttpResponse& response) {
   Error error{code_of(response.status), response.problem()};
+  problems_.clear();
+  if (const auto json = Json::parse(response.body, answer_limits)) {
+    for (const auto& one : array_of(*json, "problems")) {
+      const auto path = text_of(one, "path");
+      problems_.push_back(path.empty() ? text_of(one, "message")
+                                       : fmt::format("{}: {}", path, text_of(one, "message")));
+    }
+    if (const auto more = integer_of(*json, "problems_left_out"); more > 0)
+      problems_.push_back(fmt::format("… and {} more", more));
+  }
   if (response.status >= 500)
     error.message = fmt::format("the controller at {} says: {}", url_, error.message);
   return error;
@@ -281,6 +293,24 @@ Status Client::put_blob(const std::string& digest, const std::filesystem::path& 
   if (!response) return fail(failure(response.error()));
   if (!response->ok()) return fail(failure(*response));
   return {};
+}
+
+Result<std::uint64_t> Client::get_archive(const std::string& job, const std::filesystem::path& file) {
+  constexpr std::uint64_t any_size = std::numeric_limits<std::int64_t>::max();
+  const auto got = http_.get_file(job_path(job) + "/archive", file, 0, any_size);
+  if (!got) return fail(failure(got.error()));
+  if (!got->response.ok()) return fail(failure(got->response));
+  return got->size;
+}
+
+Result<Json> Client::types() {
+  return get("/api/v1/types");
+}
+Result<std::string> Client::type(const std::string& name) {
+  const auto response = http_.get("/api/v1/types/" + runtime::escape_segment(name));
+  if (!response) return fail(failure(response.error()));
+  if (!response->ok()) return fail(failure(*response));
+  return response->body;
 }
 
 Result<std::uint64_t> Client::get_file(const std::string& job, const std::string& path,

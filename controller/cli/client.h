@@ -61,6 +61,9 @@ class Client {
   Result<Json> power(const std::string& id, bool wake);
   Status forget(const std::string& id);
 
+  Result<Json> types();
+  Result<std::string> type(const std::string& name);  // its template's text
+
   Result<std::vector<std::string>> missing_blobs(const std::vector<std::string>& digests);
   // Bytes of that blob which the controller holds of an upload that broke off; `size` when it has it all.
   Result<std::uint64_t> blob_offset(const std::string& digest, std::uint64_t size);
@@ -70,6 +73,9 @@ class Client {
   Result<std::uint64_t> get_file(const std::string& job, const std::string& path,
                                  const std::filesystem::path& file, std::uint64_t size);
 
+  // All of a job's results as one ZIP. One try, from the beginning.
+  Result<std::uint64_t> get_archive(const std::string& job, const std::filesystem::path& file);
+
   // Server-sent events until on_event returns false (ok), the server ends it (unavailable) or a failure.
   Status events(const std::string& last_id, const std::function<bool(const runtime::ServerEvent&)>& on_event);
 
@@ -78,6 +84,8 @@ class Client {
   void on_moving(std::function<void(std::uint64_t sent, std::uint64_t received)> moving) {
     moving_ = std::move(moving);
   }
+  // All that was wrong with what the last call sent, where the controller said so: a line each.
+  [[nodiscard]] const std::vector<std::string>& problems() const { return problems_; }
   [[nodiscard]] bool interrupted() const { return interrupted_.load(); }
   [[nodiscard]] const std::string& url() const { return url_; }
 
@@ -87,12 +95,13 @@ class Client {
   Result<Json> get(const std::string& path);
   Status gone(const std::string& path);  // DELETE
   Error failure(const Error& error) const;
-  Error failure(const runtime::HttpResponse& response) const;
+  Error failure(const runtime::HttpResponse& response);
 
   std::string url_;
   const std::atomic<bool>& interrupted_;
   std::function<void(std::uint64_t, std::uint64_t)> moving_;
   std::string user_;
+  std::vector<std::string> problems_;
   runtime::HttpClient http_;
 };
 

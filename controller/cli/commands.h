@@ -9,13 +9,15 @@
 #include <vector>
 
 #include "cli/context.h"
+#include "payloads/http_bodies.h"
 
 namespace kiln::cli {
 
 // ---- submit.cpp
 struct SubmitOptions {
-  std::filesystem::path scene;  // empty with noop
-  std::string frames;           // "" = the scene's own
+  // The scene alone; with a type or template, files and folders that the job brings along. Empty with noop.
+  std::vector<std::filesystem::path> files;
+  std::string frames;  // "" = the scene's own
   std::string name;
   int priority = 50;
   std::uint32_t chunk = 1;
@@ -31,8 +33,24 @@ struct SubmitOptions {
   std::uint32_t stall_s = 0;
   std::string device = "any";
   std::uint32_t noop = 0;  // tasks of a plumbing test instead of a scene
+  // A job type or a template instead of a plain scene.
+  std::string type;
+  std::filesystem::path job_template;
+  std::vector<std::string> parameters;              // as read_parameters() takes them
+  std::vector<std::filesystem::path> environments;  // templates around the job
+  std::vector<std::string> frame_by_frame;          // "STEP:ON"
+  bool film = false;                                // of a plain scene: a film of its frames at the end
+  // Of every job.
+  payloads::Production production;
+  std::vector<std::string> tags, after, limits;
+  std::uint32_t slot_limit = 0, node_limit = 0;
+  std::string start;  // as read_start() takes it
 };
 Result<Exit> submit(Context& context, const SubmitOptions& options);
+
+// ---- types.cpp
+Result<Exit> list_types(Context& context);
+Result<Exit> show_type(Context& context, const std::string& name);
 
 // ---- jobs.cpp
 Result<Exit> list_jobs(Context& context, const Client::JobFilter& filter);
@@ -112,6 +130,7 @@ struct DownloadOptions {
   std::string job;
   std::filesystem::path folder;  // "" = <name>-<number> here
   std::string frames;            // "" = all
+  bool zip = false;              // as one archive: `folder` is the file's name then
 };
 Result<Exit> download(Context& context, const DownloadOptions& options);
 

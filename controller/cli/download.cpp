@@ -151,9 +151,44 @@ Result<Fetched> fetch_frames(Context& context, const Json& job, const fs::path& 
   return fetched;
 }
 
+namespace {
+
+Result<Exit> download_archive(Context& context, const Json& job, const DownloadOptions& options) {
+  if (!options.frames.empty())
+    return fail(Code::invalid, "--zip fetches all that is done: leave out --frames, or fetch one by one");
+  fs::path file = options.folder.empty() ? fs::path(folder_name(job) + ".zip") : options.folder;
+  std::error_code error;
+  if (fs::is_directory(file, error)) file /= folder_name(job) + ".zip";
+  if (auto made = runtime::make_folders(fs::absolute(file).parent_path()); !made)
+    return fail(std::move(made.error()));
+  const fs::path part = file.string() + ".part";
+  context.client.on_moving([&](std::uint64_t, std::uint64_t received) {
+    context.err.status(fmt::format("download  {}", bytes_text(received)));
+  });
+  const auto size = context.client.get_archive(text_of(job, "id"), part);
+  context.client.on_moving({});
+  context.err.end_status(false);
+  if (!size) {
+    fs::remove(part, error);
+    return fail(size.error());
+  }
+  fs::rename(part, file, error);
+  if (error) return fail(runtime::os_error(error.value(), fmt::format("while naming {}", file.string())));
+  if (context.json) {
+    context.print(
+        Json::object({{"job", text_of(job, "id")}, {"file", fs::absolute(file).string()}, {"size", *size}}));
+  }
+  context.say(
+      fmt::format("the results of job {} in {} ({})", job_label(job), file.string(), bytes_text(*size)));
+  return Exit::ok;
+}
+
+}  // namespace
+
 Result<Exit> download(Context& context, const DownloadOptions& options) {
   const auto job = find_job(context, options.job);
   if (!job) return fail(job.error());
+  if (options.zip) return download_archive(context, *job, options);
   const fs::path folder = options.folder.empty() ? fs::path(folder_name(*job)) : options.folder;
   const auto fetched = fetch_frames(context, *job, folder, options.frames);
   if (!fetched) return fail(fetched.error());

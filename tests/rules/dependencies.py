@@ -25,7 +25,7 @@ MAY_KNOW = {
     "http": {"base", "runtime"},
     "api": ADAPTER | {"scheduler", "http", "compiler"},
     "web": {"base"},
-    "cli": ADAPTER | {"compiler"},
+    "cli": ADAPTER | {"compiler", "openjd"},
     "uplink": ADAPTER | {"planner"},
     "session": ADAPTER | {"planner", "openjd", "actions"},
     "resident": ADAPTER | {"session"},

@@ -18,13 +18,15 @@ _kiln_values() {
 _kiln() {
   local cur prev words cword
   _init_completion || return
-  local commands="submit jobs job why wait cancel pause resume retry accept requeue set delete priority watch logs productions stats farm nodes node drain undrain forgive download film"
+  local commands="submit types jobs job why wait cancel pause resume retry accept requeue set delete priority watch logs productions stats farm nodes node drain undrain forgive download film"
   local verbs="show enable disable drain resume forgive wake sleep reboot forget tag schedule limits"
   local globals="--help --json --server --blender"
   local command="" position=0 i
   for ((i = 1; i < cword; i++)); do
     case ${words[i]} in
-      --server | --blender | --frames | -f | --name | -n | --priority | -p | --chunk | --format | --download | -d | --noop | \
+      --server | --blender | --frames | -f | --name | -n | --priority | --param | -p | --chunk | --format | --download | -d | --noop | \
+        --type | -t | --template | --env | --frame-by-frame | --after | --start | --tag | --max-slots | --max-nodes | \
+        --project | --sequence | --shot | \
         --device | --retries | --fail-pct | --max-run | --stall | \
         --state | -s | --limit | -l | --frame | --task | --fps | --folder | --project | --sequence | --shot | --step | --hours | \
         --max-slots | --max-nodes | --tag | --after | --start | --fair-share | --soft | --hard | --sleep-after) ((i++)) ;;
@@ -38,17 +40,20 @@ _kiln() {
     --device) mapfile -t COMPREPLY < <(compgen -W "any cpu gpu" -- "$cur") && return ;;
     --state | -s) mapfile -t COMPREPLY < <(compgen -W "queued running paused done failed cancelled" -- "$cur") && return ;;
     --download | -d | --folder) _filedir -d && return ;;
+    --type | -t) mapfile -t COMPREPLY < <(compgen -W "$(_kiln_ask types | tr '{' '\n' | grep '"built_in"' | _kiln_values name)" -- "$cur") && return ;;
+    --template | --env) _filedir '@(yaml|yml|json)' && return ;;
+    --after) mapfile -t COMPREPLY < <(compgen -W "$(_kiln_ask jobs --limit 100 | _kiln_values number)" -- "$cur") && return ;;
     --fair-share) mapfile -t COMPREPLY < <(compgen -W "on off" -- "$cur") && return ;;
     --blender) _filedir && return ;;
-    --server | --frames | -f | --name | -n | --priority | -p | --chunk | --noop | --limit | -l | --frame | --task | --fps | --retries | --fail-pct | --max-run | --stall | \
-      --project | --sequence | --shot | --step | --hours | --max-slots | --max-nodes | --tag | --after | --start | --soft | --hard | --sleep-after) return ;;
+    --server | --frames | -f | --name | -n | --priority | --param | -p | --frame-by-frame | --chunk | --noop | --limit | -l | --frame | --task | --fps | --retries | --fail-pct | --max-run | --stall | \
+      --project | --sequence | --shot | --step | --hours | --max-slots | --max-nodes | --tag | --start | --soft | --hard | --sleep-after) return ;;
   esac
 
   if [[ $cur == -* ]]; then
     local options=$globals
     case $command in
       "") options+=" --version" ;;
-      submit) options+=" --frames --name --priority --chunk --format --autoexec --device --retries --fail-pct --max-run --stall --paused --no-pack --wait --download --noop" ;;
+      submit) options+=" --frames --name --priority --chunk --format --autoexec --device --retries --fail-pct --max-run --stall --paused --no-pack --wait --download --noop --type --template --param --env --frame-by-frame --film --after --start --tag --max-slots --max-nodes --limit --project --sequence --shot" ;;
       jobs) options+=" --state --limit --project --sequence --shot" ;;
       requeue) options+=" --failed --all --frames --step" ;;
       set) options+=" --priority --max-slots --max-nodes --tag --after --start" ;;
@@ -57,7 +62,7 @@ _kiln() {
       farm) options+=" --fair-share --limit" ;;
       node) options+=" --soft --hard --sleep-after" ;;
       logs) options+=" --frame --task --follow" ;;
-      download) options+=" --frames" ;;
+      download) options+=" --frames --zip" ;;
       film) options+=" --fps --frames --folder" ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
@@ -67,6 +72,9 @@ _kiln() {
   case $command:$position in
     :*) mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur") ;;
     submit:0) _filedir blend ;;
+    submit:*) _filedir ;;
+    types:0) mapfile -t COMPREPLY < <(compgen -W "show" -- "$cur") ;;
+    types:1) mapfile -t COMPREPLY < <(compgen -W "$(_kiln_ask types | tr '{' '\n' | grep '"built_in"' | _kiln_values name)" -- "$cur") ;;
     job:0 | why:0 | set:0 | stats:0 | wait:0 | cancel:0 | pause:0 | resume:0 | retry:0 | accept:0 | requeue:0 | delete:0 | priority:0 | watch:0 | logs:0 | download:0 | film:0)
       mapfile -t COMPREPLY < <(compgen -W "$(_kiln_ask jobs --limit 100 | _kiln_values number)" -- "$cur") ;;
     node:0) mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur") ;;

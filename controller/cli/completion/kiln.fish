@@ -8,6 +8,10 @@ function __kiln_nodes
     timeout 1 kiln --json nodes 2>/dev/null | string split '{' | string match -e '"presence"' | string match -rga '"id": *"([a-z0-9-]+)"'
 end
 
+function __kiln_types
+    timeout 1 kiln --json types 2>/dev/null | string split '{' | string match -e '"built_in"' | string match -rga '"name": *"([a-z0-9-]+)"'
+end
+
 complete -c kiln -f
 complete -c kiln -s h -l help -d 'Show help'
 complete -c kiln -l json -d 'One JSON document on stdout'
@@ -15,9 +19,9 @@ complete -c kiln -l server -x -d 'The controller'
 complete -c kiln -l blender -r -F -d 'Blender program that looks into scenes'
 complete -c kiln -n __fish_use_subcommand -l version -d 'Show the version'
 
-set -l commands submit jobs job wait cancel pause resume retry accept requeue delete priority watch logs nodes drain undrain forgive download film \
+set -l commands submit types jobs job wait cancel pause resume retry accept requeue delete priority watch logs nodes drain undrain forgive download film \
     why set productions stats farm node
-set -l descriptions 'Send a scene and have it rendered' 'List jobs, the newest first' 'Show one job' \
+set -l descriptions 'Send a scene and have it rendered' 'List the job types' 'List jobs, the newest first' 'Show one job' \
     'Wait until a job has ended' 'End a job' 'Start no more of its tasks' 'Go on with a paused job' \
     'Render again what failed' 'Say that held frames are right' 'Render held frames again' 'Remove a job and its frames' 'Change a job\'s priority' 'Watch live' \
     'Show what the renderer said' 'List the boxes of the farm' 'Let a node finish and take nothing new' \
@@ -36,7 +40,7 @@ complete -c kiln -n "__fish_seen_subcommand_from node; and __fish_seen_subcomman
 complete -c kiln -n '__fish_seen_subcommand_from submit' -k -a '(__fish_complete_suffix .blend)'
 complete -c kiln -n '__fish_seen_subcommand_from submit download film' -s f -l frames -x -d 'Frames, as in 1-24'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -s n -l name -x -d 'Name of the job'
-complete -c kiln -n '__fish_seen_subcommand_from submit' -s p -l priority -x -d '0 to 100'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l priority -x -d '0 to 100'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -l chunk -x -d 'Frames a task'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -l format -x -a 'PNG JPEG OPEN_EXR OPEN_EXR_MULTILAYER TIFF WEBP BMP TARGA HDR DPX' -d 'Image format'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -l autoexec -d 'Run the scene\'s own Python'
@@ -50,6 +54,23 @@ complete -c kiln -n '__fish_seen_subcommand_from submit' -l no-pack -d 'Send the
 complete -c kiln -n '__fish_seen_subcommand_from submit' -s w -l wait -d 'Wait for the end'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -s d -l download -x -a '(__fish_complete_directories)' -d 'Fetch the frames'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -l noop -x -d 'Tasks that render nothing'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -s t -l type -x -a '(__kiln_types)' -d 'A job type'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l template -r -F -d 'A job template'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -s p -l param -x -d 'A parameter, NAME=VALUE'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l env -r -F -d 'An environment template'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l frame-by-frame -x -d 'STEP:ON'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l film -d 'A film of the frames at the end'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l after -x -a '(__kiln_jobs)' -d 'Not before this job is done'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l start -x -d 'Not before'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l tag -x -d 'Only on such nodes'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l max-slots -x -d 'Tasks at once'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l max-nodes -x -d 'Nodes at once'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l limit -x -d 'Takes of a counted limit'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l project -x -d 'Where it belongs'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l sequence -x -d 'Where it belongs'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l shot -x -d 'Where it belongs'
+complete -c kiln -n '__fish_seen_subcommand_from types' -a 'show (__kiln_types)'
+complete -c kiln -n '__fish_seen_subcommand_from download' -l zip -d 'As one archive'
 complete -c kiln -n '__fish_seen_subcommand_from jobs' -s s -l state -x -a 'queued running paused done failed cancelled' -d 'Only these'
 complete -c kiln -n '__fish_seen_subcommand_from jobs' -s l -l limit -x -d 'At most this many'
 complete -c kiln -n '__fish_seen_subcommand_from logs' -l frame -x -d 'Of this frame'

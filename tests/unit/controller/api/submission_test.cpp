@@ -185,7 +185,8 @@ void a_task_s_inputs_are_what_the_steps_before_made() {
   check_equal(manifest->files[0].path, "a/1.png");
   check_equal(manifest->files[1].path, "a/1~x.png");
   check_equal(manifest->files[1].digest, digest_of_letter('2'));
-  check_equal(world.ask("GET", "/api/v1/tasks/" + job.str() + "-0/inputs").body, R"({"files":[],"mappings":[]})");
+  check_equal(world.ask("GET", "/api/v1/tasks/" + job.str() + "-0/inputs").body,
+              R"({"files":[],"mappings":[]})");
 }
 
 void job_types_are_listed_and_read() {

@@ -106,6 +106,11 @@ void wrong_input_is_2_and_one_line() {
       {"submit", "s.blend", "--frames", "a-b"},
       {"submit", "s.blend", "--priority", "101"},
       {"submit", "s.blend", "--chunk", "0"},
+      {"submit", "s.blend", "-p", "80"},
+      {"submit", "s.blend", "other.blend"},
+      {"submit", "s.blend", "--type", "command", "--film"},
+      {"submit", "--type", "command", "--template", "a.yaml"},
+      {"types", "show"},
       {"submit", "s.blend", "--format", "FFMPEG"},
       {"submit", "s.blend", "--device", "tpu"},
       {"submit", "s.blend", "--retries", "100"},
@@ -445,6 +450,156 @@ void a_scene_is_sent_and_sent_on_from_where_it_broke() {
   check_equal(body->manifest.files.front().digest, digest);
 }
 
+// A type with a folder and a file that go along, and a number.
+const char* const some_type =
+    "specificationVersion: jobtemplate-2023-09\nname: a\nparameterDefinitions:\n"
+    "- {name: Inputs, type: PATH, objectType: DIRECTORY, dataFlow: IN}\n"
+    "- {name: Look, type: PATH, objectType: FILE, dataFlow: IN, default: ''}\n"
+    "- {name: Shared, type: PATH, objectType: DIRECTORY, dataFlow: IN, default: ''}\n"
+    "- {name: Frames, type: STRING, default: '1'}\n"
+    "steps:\n- name: A\n  script: {actions: {onRun: {command: sync}}}\n";
+
+void a_type_takes_files_of_this_machine_along() {
+  Folder folder;
+  folder.write("photos/a.png", "a");
+  folder.write("photos/sub/b.png", "b");
+  const auto look = folder.write("look.cube", "c");
+  const auto notes = folder.write("notes.txt", "d");
+  FakeController controller([&](const FakeRequest& request) {
+    if (request.path == "/api/v1/types/mine") return FakeReply{200, some_type, ""};
+    if (request.path == "/api/v1/blobs/missing") return FakeReply{200, R"({"missing":[]})", ""};
+    return FakeReply{201, job("queued").dump(), ""};
+  });
+  const auto ran = kiln_runs({"--server",
+                              controller.url(),
+                              "submit",
+                              "--type",
+                              "mine",
+                              "-p",
+                              "Inputs=" + (folder.path() / "photos/").string(),
+                              "-p",
+                              "Look=" + look.string(),
+                              "-p",
+                              "Shared=node:/mnt/x",
+                              "-f",
+                              "1-100x10",
+                              "--tag",
+                              "rtx",
+                              "--tag",
+                              "quiet",
+                              "--limit",
+                              "nuke=2",
+                              "--after",
+                              "3",
+                              "--project",
+                              "film",
+                              "--max-nodes",
+                              "2",
+                              "--frame-by-frame",
+                              "B:A",
+                              notes.string()});
+  check_equal(ran.err, "");
+  check_equal(ran.code, 0);
+  const auto body = kiln::payloads::decode_job_submission(controller.requests().back().body);
+  check_ok(body);
+  check_equal(body->type, "mine");
+  check_equal(body->parameters.at("Inputs"), "photos");
+  check_equal(body->parameters.at("Look"), "look.cube");
+  check_equal(body->parameters.at("Shared"), "/mnt/x");
+  check_equal(body->parameters.at("Frames"), "1-100:10");
+  std::string paths;
+  for (const auto& file : body->manifest.files) paths += file.path + " ";
+  check_equal(paths, "look.cube notes.txt photos/a.png photos/sub/b.png ");
+  check((body->tags == std::vector<std::string>{"rtx", "quiet"}));
+  check((body->limits == std::vector<kiln::payloads::LimitUse>{{"nuke", 2}}));
+  check((body->after == std::vector<std::string>{"3"}));
+  check((body->frame_by_frame == std::vector<kiln::payloads::FrameByFrame>{{"B", "A"}}));
+  check_equal(body->production.project, "film");
+  check_equal(body->node_limit, 2U);
+}
+
+void a_template_of_one_s_own_goes_with_the_job() {
+  Folder folder;
+  const auto file = folder.write("mine.yaml", some_type);
+  const auto values = folder.write("values.json", R"({"Inputs": "node:/mnt/in", "Frames": 7})");
+  FakeController controller([&](const FakeRequest&) { return FakeReply{201, job("queued").dump(), ""}; });
+  const auto ran = kiln_runs({"--server", controller.url(), "submit", "--template", file.string(), "-p",
+                              "file://" + values.string(), "-p", "Frames=8"});
+  check_equal(ran.err, "");
+  const auto body = kiln::payloads::decode_job_submission(controller.requests().back().body);
+  check_ok(body);
+  check_equal(body->type, "openjd");
+  check_equal(body->job_template->text, some_type);
+  check_equal(body->parameters.at("Inputs"), "/mnt/in");
+  check_equal(body->parameters.at("Frames"), "8");
+  check(body->manifest.files.empty());
+}
+
+void a_film_makes_a_job_of_a_type_of_a_scene() {
+  Folder folder;
+  const auto scene = folder.write("s.blend", tiny_blend());
+  FakeController controller([&](const FakeRequest& request) {
+    if (request.path == "/api/v1/blobs/missing") return FakeReply{200, R"({"missing":[]})", ""};
+    return FakeReply{201, job("queued").dump(), ""};
+  });
+  const auto ran = kiln_runs({"--server", controller.url(), "submit", scene.string(), "--frames", "1-9x4",
+                              "--no-pack", "--film", "--chunk", "2"});
+  check_equal(ran.code, 0);
+  const auto body = kiln::payloads::decode_job_submission(controller.requests().back().body);
+  check_ok(body);
+  check_equal(body->type, "blender-animation");
+  check((body->parameters == std::map<std::string, std::string>{{"Scene", "s.blend"},
+                                                                {"Frames", "1-9:4"},
+                                                                {"ChunkSize", "2"},
+                                                                {"Format", "SCENE"},
+                                                                {"Device", "any"},
+                                                                {"Film", "ffmpeg"}}));
+}
+
+void every_problem_of_a_job_is_a_line() {
+  FakeController controller([&](const FakeRequest&) {
+    return FakeReply{
+        400,
+        R"({"status":400,"detail":"steps[0]: a and 1 more","problems":[{"path":"steps[0]","message":"a"},)"
+        R"({"path":"","message":"b"}],"problems_left_out":3})",
+        ""};
+  });
+  const auto ran = kiln_runs({"--server", controller.url(), "submit", "--noop", "1"});
+  check_equal(ran.code, 2);
+  check_contains(ran.err, "\n  steps[0]: a\n  b\n  … and 3 more\n");
+}
+
+void job_types_are_listed_and_printed() {
+  FakeController controller([&](const FakeRequest& request) {
+    if (request.path == "/api/v1/types/command") return FakeReply{200, some_type, ""};
+    return FakeReply{
+        200,
+        R"({"types":[{"name":"command","built_in":true,"title":"Any command","parameters":[)"
+        R"({"name":"Command"},{"name":"Frames","default":"1"}]},{"name":"bad","built_in":false,"error":"line 1"}]})",
+        ""};
+  });
+  const auto list = kiln_runs({"--server", controller.url(), "types"});
+  check_equal(list.code, 0);
+  check_contains(list.out,
+                 "command  Any command\n         Command!, Frames\nbad      cannot be used: line 1\n");
+  check_equal(kiln_runs({"--server", controller.url(), "types", "show", "command"}).out, some_type);
+}
+
+void results_come_as_one_archive() {
+  FakeController controller([&](const FakeRequest& request) {
+    if (request.path.ends_with("/archive")) return FakeReply{200, "PK-zip", ""};
+    return FakeReply{200, job("done", 4).dump(), ""};
+  });
+  Folder folder;
+  const auto ran =
+      kiln_runs({"--server", controller.url(), "download", "7", folder.path().string(), "--zip"});
+  check_equal(ran.code, 0);
+  check_equal(kiln::test::read(folder.path() / "vase-7.zip"), "PK-zip");
+  const auto named = folder.path() / "new/all.zip";
+  check_equal(kiln_runs({"--server", controller.url(), "download", "7", named.string(), "--zip"}).code, 0);
+  check_equal(kiln::test::read(named), "PK-zip");
+}
+
 void without_blender_the_scene_goes_alone_and_says_so() {
   Folder folder;
   const auto scene = folder.write("s.blend", tiny_blend());
@@ -652,6 +807,12 @@ int main() {
         a_file_name_from_the_controller_stays_in_the_folder},
        {"a submission goes once and carries a key", a_submission_goes_once_and_carries_a_key},
        {"a scene is sent, and sent on from where it broke", a_scene_is_sent_and_sent_on_from_where_it_broke},
+       {"a type takes files of this machine along", a_type_takes_files_of_this_machine_along},
+       {"a template of one's own goes with the job", a_template_of_one_s_own_goes_with_the_job},
+       {"a film makes a job of a type of a scene", a_film_makes_a_job_of_a_type_of_a_scene},
+       {"every problem of a job is a line", every_problem_of_a_job_is_a_line},
+       {"job types are listed and printed", job_types_are_listed_and_printed},
+       {"results come as one archive", results_come_as_one_archive},
        {"without Blender the scene goes alone and says so", without_blender_the_scene_goes_alone_and_says_so},
        {"a damaged scene is named before anything is sent", a_damaged_scene_is_named_before_anything_is_sent},
        {"steering asks for what was typed", steering_asks_for_what_was_typed},

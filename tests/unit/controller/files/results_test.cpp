@@ -68,6 +68,26 @@ void a_delivered_frame_waits_in_incoming_until_it_is_accepted() {
   check_equal(open->size, 6U);
 }
 
+void another_name_is_known_until_the_database_knows_it() {
+  Shelf shelf;
+  const auto first = described("a.png", "one");
+  const auto second = described("a.png", "two");
+  deliver(shelf.results, task_0, 1, "a.png", "one");
+  deliver(shelf.results, task_1, 1, "a.png", "two");
+  check_ok(shelf.results.accept({task_0, 1, {first}}));
+  const auto accepted = shelf.results.accept({task_1, 1, {second}});
+  check_ok(accepted);
+  check_equal(accepted->renames.size(), 1U);
+  const auto placed = accepted->renames.front().placed;
+  check_equal(shelf.results.placed(task_0, 1, "a.png"), "a.png");
+  check_equal(shelf.results.placed(task_1, 1, "a.png"), placed);
+  check_equal(shelf.results.placed(task_1, 2, "a.png"), "a.png");
+  check_ok(shelf.results.settle());  // the database is told now
+  check_equal(shelf.results.placed(task_1, 1, "a.png"), placed);
+  for (int i = 0; i < 4; ++i) check_ok(shelf.results.settle());
+  check_equal(shelf.results.placed(task_1, 1, "a.png"), "a.png");
+}
+
 void a_wrong_delivery_leaves_nothing() {
   Shelf shelf;
   const auto digest = runtime::digest_of("pixels");
@@ -305,6 +325,8 @@ int main() {
       "results",
       {{"a delivered frame waits in incoming until it is accepted",
         a_delivered_frame_waits_in_incoming_until_it_is_accepted},
+       {"another name is known until the database knows it",
+        another_name_is_known_until_the_database_knows_it},
        {"a wrong delivery leaves nothing", a_wrong_delivery_leaves_nothing},
        {"a path never leaves the output folder", a_path_never_leaves_the_output_folder},
        {"accepting again finds the files in place", accepting_again_finds_the_files_in_place},
