@@ -46,6 +46,8 @@ function Steps({ steps }: { steps: Step[] }) {
   );
 }
 
+const settled_ms = 1000; // between two frames everything waits for a moment: not worth a question
+
 // Asked again when something moved that can change the answer: the job itself, or what a node is at.
 function useReasons(job: Job, nodes: FarmNode[], isAsked: boolean): Reason[] | undefined {
   const [reasons, setReasons] = useState<Reason[]>();
@@ -56,11 +58,14 @@ function useReasons(job: Job, nodes: FarmNode[], isAsked: boolean): Reason[] | u
   useEffect(() => {
     if (!isAsked) return setReasons(undefined);
     let current = true;
-    ask<{ reasons: Reason[] }>("GET", `/jobs/${job.id}/why`)
-      .then((answer) => current && setReasons(answer.reasons))
-      .catch(() => current && setReasons(undefined)); // the line says what it can without
+    const timer = window.setTimeout(() => {
+      ask<{ reasons: Reason[] }>("GET", `/jobs/${job.id}/why`)
+        .then((answer) => current && setReasons(answer.reasons))
+        .catch(() => current && setReasons(undefined)); // the line says what it can without
+    }, settled_ms);
     return () => {
       current = false;
+      window.clearTimeout(timer);
     };
   }, [job.id, about, isAsked]);
   return reasons;
