@@ -42,6 +42,84 @@ void set_wishes(Json& json, const scheduler::JobWishes& wishes) {
   if (wishes.start_ms != 0) json.set("start_ms", wishes.start_ms);
 }
 
+// Steps of a job from a template: what they are cut into, and how far they are.
+void set_template(Json& json, const scheduler::JobRow& job) {
+  const auto& steps = job.spec.steps;
+  if (steps.empty()) return;
+  json.set("document", job.spec.document);
+  const auto names = [&](const std::vector<std::uint32_t>& numbers) {
+    Json list(Json::Array{});
+    for (const auto number : numbers) list.push(steps[number].name);
+    return list;
+  };
+  Json list(Json::Array{});
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const auto& step = steps[i];
+    Json one = Json::object({{"name", step.name}, {"units", step.units}, {"chunk", step.chunk}});
+    if (step.target_s != 0) one.set("target_s", step.target_s);
+    if (!step.frames.empty()) one.set("frames", step.frames.str());
+    one.set("after", names(step.after));
+    if (!step.pairs_with.empty()) one.set("pairs_with", names(step.pairs_with));
+    if (i < job.steps.size()) one.set("tasks", payloads::to_json(job.steps[i]));
+    list.push(std::move(one));
+  }
+  json.set("steps", std::move(list));
+}
+
+// The frames that a task holds, also where its chunk was cut as it was handed out; else its place among the
+// points of its step's parameter space.
+void set_work(Json& json, const scheduler::TaskRow& task, const scheduler::JobRow& job) {
+  const auto& steps = job.spec.steps;
+  if (steps.empty()) {
+    json.set("frames", job.spec.task_frames(task.id.index).str());
+    return;
+  }
+  const auto place = job.spec.place_of(task.id.index);
+  const auto& step = steps[place.step];
+  const std::uint64_t first =
+      task.unit_count != 0 ? task.first_unit : std::uint64_t{task.id.index - place.first} * step.chunk;
+  const bool is_cut = step.target_s == 0 || task.unit_count != 0;
+  const std::uint64_t count =
+      !is_cut ? 0
+      : task.unit_count != 0
+          ? task.unit_count
+          : std::min<std::uint64_t>(step.chunk, step.units - std::min<std::uint64_t>(first, step.units));
+  json.set("frames", is_cut ? step.frames.slice(first, count).str() : "");
+  json.set("step", step.name);
+  if (is_cut && step.frames.empty()) json.set("units", Json::object({{"first", first}, {"count", count}}));
+}
+
+void set_settings(Json& json, const scheduler::NodeSettings& settings, std::int64_t now_ms) {
+  json.set("enabled", settings.enabled);
+  json.set("tags", strings(settings.tags));
+  Json schedule(Json::Array{});
+  for (const auto& window : settings.schedule) schedule.push(to_json(window));
+  json.set("schedule", std::move(schedule));
+  if (!is_open(settings.schedule, now_ms, runtime::utc_offset_s(now_ms))) json.set("off_hours", true);
+  if (settings.soft_c) json.set("soft_c", *settings.soft_c);
+  if (settings.hard_c) json.set("hard_c", *settings.hard_c);
+  if (settings.sleep_after_s != 0) json.set("sleep_after_s", settings.sleep_after_s);
+  if (settings.reboot) json.set("reboot", true);
+}
+
+void set_live(Json& json, const LiveNode& live) {
+  Json tasks(Json::Array{});
+  for (const auto& task : live.tasks.run) tasks.push(payloads::to_json(task));
+  Json gpus(Json::Array{});
+  for (const auto& [index, telemetry] : live.gpus) {
+    Json gpu = Json::object({{"index", index}});
+    const Json values = payloads::to_json(telemetry);
+    if (const auto* members = values.as_object()) {
+      for (const auto& [key, value] : *members) gpu.set(key, value);
+    }
+    gpus.push(std::move(gpu));
+  }
+  json.set("tasks", std::move(tasks));
+  json.set("warm", strings(live.tasks.warm));
+  json.set("gpus", std::move(gpus));
+  if (live.host) json.set("host", payloads::to_json(*live.host));
+}
+
 }  // namespace
 
 void set_production(Json& json, const payloads::Production& production) {
