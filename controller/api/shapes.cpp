@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "api/schedule.h"
 #include "http/target.h"
@@ -266,7 +267,8 @@ Json to_json(const scheduler::NodeRow& node, const LiveNode& live, std::int64_t 
   if (node.asleep) json.set("asleep", true);
   if (!node.hot.empty()) json.set("hot", node.hot);
   json.set("use", to_json(node.use));
-  if (node.use.online_s > 0) json.set("utilisation_pct", 100 * node.use.busy_s / node.use.online_s);
+  if (node.use.online_s > 0)
+    json.set("utilisation_pct", std::round(1000 * node.use.busy_s / node.use.online_s) / 10);
   set_live(json, live);
   return json;
 }

@@ -22,10 +22,12 @@ void show_wishes(const Json& job, const Fact& fact) {
   }
   fact("production", production);
   std::string limits;
-  if (const auto slots = integer_of(job, "slot_limit"); slots > 0)
-    limits = fmt::format("{} tasks at once", slots);
-  if (const auto nodes = integer_of(job, "node_limit"); nodes > 0)
-    limits += fmt::format("{}{} nodes at once", limits.empty() ? "" : ", ", nodes);
+  for (const auto& [key, what] : {std::pair{"slot_limit", "task"}, std::pair{"node_limit", "node"}}) {
+    const auto limit = integer_of(job, key);
+    if (limit == 0) continue;
+    limits +=
+        fmt::format("{}{} {}{} at once", limits.empty() ? "" : ", ", limit, what, limit == 1 ? "" : "s");
+  }
   fact("limits", limits);
   fact("tags", joined(job, "tags"));
   fact("after", joined(job, "after"));

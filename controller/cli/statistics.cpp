@@ -96,7 +96,8 @@ Result<Exit> farm_statistics(Context& context, std::uint32_t hours) {
   }
   const bool color = context.out.color();
   const Json& total = member_of(*usage, "total");
-  context.out.line(styled(fmt::format("the last {}", duration_text(3600.0 * hours)), Style::bold, color));
+  context.out.line(
+      styled(fmt::format("the last {} hour{}", hours, hours == 1 ? "" : "s"), Style::bold, color));
   const double online_s = number_of(total, "online_s");
   if (online_s > 0) {
     context.out.line(fmt::format("slots were busy {} of their time online ({} of {}), {} of it wasted",
