@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "node.h"
-#include "scheduler/farm_data.h"
 
 namespace kiln::sim {
 
@@ -23,6 +22,19 @@ bool is_out(TaskState state) {
 
 std::string name(const TaskId& task, std::uint32_t attempt) {
   return fmt::format("task {} attempt {}", task.str(), attempt);
+}
+
+using Out = std::pair<LeaseKey, const Lease*>;
+
+// Everything that the task is out on.
+std::vector<Out> out_of(const FarmState::Data& data, JobNo job, std::uint32_t index) {
+  std::vector<Out> out;
+  const LeaseKey first{job, index, false};
+  for (auto lease = data.leases.lower_bound(first);
+       lease != data.leases.end() && lease->first.job == job && lease->first.index == index; ++lease) {
+    out.emplace_back(lease->first, &lease->second);
+  }
+  return out;
 }
 
 }  // namespace
@@ -153,10 +165,12 @@ void Checkers::stepped(const FarmState& state, const Policy& policy, const Event
         const auto& data = state.data();
         const auto number = data.job_numbers.find(cancel->task.job);
         if (number == data.job_numbers.end()) continue;
-        const auto lease = data.leases.find({number->second, cancel->task.index});
-        const bool is_out_there = lease != data.leases.end() && lease->second.attempt == cancel->attempt &&
-                                  data.node(lease->second.node).row.id == send->node;
-        if (is_out_there && !lease->second.recalled) {
+        const auto out = out_of(data, number->second, cancel->task.index);
+        const bool is_wanted = std::any_of(out.begin(), out.end(), [&](const Out& one) {
+          return one.second->attempt == cancel->attempt && !one.second->recalled &&
+                 data.node(one.second->node).row.id == send->node;
+        });
+        if (is_wanted) {
           throw violation(fmt::format("rule 8: {} is out on {} and wanted, and is cancelled",
                                       name(cancel->task, cancel->attempt), send->node.str()),
                           holder(send->node), cancel->task);
@@ -166,29 +180,47 @@ void Checkers::stepped(const FarmState& state, const Policy& policy, const Event
   }
 }
 
-// Queued, out or ended: and in the index that keeps it from being forgotten.
+// Queued, out or ended: and in the index that keeps it from being forgotten. At a job's tail it may be out
+// twice.
 void Checkers::check_task(const FarmState& state, const TaskId& id) const {
   const auto& data = state.data();
   const auto* job = data.find_job(id.job);
-  if (job == nullptr || id.index >= job->tasks.size()) return;
-  const auto& task = job->tasks[id.index];
-  const auto lease = data.leases.find({job->row.number, id.index});
-  const bool has_lease = lease != data.leases.end();
-  if (task.state == TaskState::queued) {
-    const auto group = job->requeued.find(task.shuns ? task.node : 0);
-    if (group == job->requeued.end() || !group->second.contains(id.index)) {
+  if (job == nullptr || id.index >= job->row.spec.task_count()) return;
+  const auto& step = FarmState::Data::step_of(*job, id.index);
+  const auto local = id.index - step.first;
+  if (local >= step.tasks.size()) return;
+  const auto& task = step.tasks[local];
+  if (task.state == TaskState::queued && FarmState::Data::pair_is_ready(*job, step, id.index)) {
+    const auto group = step.requeued.find(task.shuns ? task.node : 0);
+    if (group == step.requeued.end() || !group->second.contains(id.index)) {
       throw violation(fmt::format("task {} is lost: it is queued, but nobody will hand it out", id.str()),
                       nullptr, id);
     }
   }
-  if (is_out(task.state) != has_lease || (has_lease && lease->second.attempt != task.attempt)) {
-    throw violation(
-        fmt::format("task {} is {} at attempt {}, but {}", id.str(), to_string(task.state), task.attempt,
-                    has_lease ? fmt::format("attempt {} is out", lease->second.attempt) : "nothing is out"),
-        nullptr, id);
+  const auto out = out_of(data, job->row.number, id.index);
+  if (is_out(task.state) == out.empty()) {
+    throw violation(fmt::format("task {} is {} at attempt {}, but {} attempts are out", id.str(),
+                                to_string(task.state), task.attempt, out.size()),
+                    nullptr, id);
   }
-  if (has_lease && !data.node(lease->second.node).held.contains(lease->first)) {
-    throw violation(fmt::format("task {} is out on a node that does not hold it", id.str()), nullptr, id);
+  for (const auto& [key, lease] : out) {
+    if (!data.node(lease->node).held.contains(key)) {
+      throw violation(fmt::format("task {} is out on a node that does not hold it", id.str()), nullptr, id);
+    }
+    // The newest may have ended before an older one.
+    if (lease->attempt > task.attempt || (out.size() == 2 && out[1].second->attempt != task.attempt)) {
+      throw violation(fmt::format("task {} is at attempt {}, and attempt {} is out", id.str(), task.attempt,
+                                  lease->attempt),
+                      nullptr, id);
+    }
+  }
+  if (out.size() == 2 &&
+      (out[0].second->node == out[1].second->node || out[0].second->attempt == out[1].second->attempt)) {
+    throw violation(
+        fmt::format("task {} is out twice, as attempt {} and {}, on {} and {}", id.str(),
+                    out[0].second->attempt, out[1].second->attempt,
+                    data.node(out[0].second->node).row.id.str(), data.node(out[1].second->node).row.id.str()),
+        nullptr, id);
   }
 }
 
@@ -233,24 +265,46 @@ void Checkers::check_handed_out(const FarmState& state, const AttemptRow& row) c
                                 row.node.str()),
                     holder(row.node), row.task);
   }
-  const auto slots = std::min<std::size_t>(node.row.info.slots, payloads::max_slots);
-  if (node.load() > slots * (1 + std::max(data.policy.max_queue_ahead, 1U))) {
-    throw violation(fmt::format("{} has {} tasks on {} slots", row.node.str(), node.load(), slots),
-                    holder(row.node), row.task);
-  }
+  check_load(data, node, row.task);
   // What is still ready after this step was ready when the task was handed out.
-  const auto& pool = data.pools[job->pool];
-  const JobKey key{job->row.priority, job->row.number};
-  for (const auto& [group, jobs] : pool.ready) {
-    if (jobs.empty() || group.has(node.no)) continue;
-    if (*jobs.begin() < key) {
+  const auto& step = FarmState::Data::step_of(*job, row.task.index);
+  const auto& pool = data.pools[step.pool];
+  const JobKey key{job->row.priority, 0, job->row.number, FarmState::Data::step_no(*job, step)};
+  for (const auto& [group, steps] : pool.ready) {
+    if (steps.empty() || group.has(node.no)) continue;
+    const auto& first = *steps.begin();
+    // With a fair share, jobs of one priority are served by what their users have.
+    const bool is_before = data.settings.fair_share ? first.priority > key.priority : first < key;
+    if (is_before) {
       throw violation(
           fmt::format("priority: {} of a job with priority {} goes to {}, and job number {} with priority {} "
                       "was passed over",
-                      name(row.task, row.attempt), key.priority, row.node.str(), jobs.begin()->number,
-                      jobs.begin()->priority),
+                      name(row.task, row.attempt), key.priority, row.node.str(), first.number,
+                      first.priority),
           nullptr, row.task);
     }
+  }
+}
+
+// No more on its slots, and behind them, than they may have.
+void Checkers::check_load(const FarmState::Data& data, const scheduler::Node& node,
+                          const TaskId& task) const {
+  for (const std::size_t kind : {cpu_lane, gpu_lane}) {
+    const auto& lane = node.lanes.at(kind);
+    std::uint64_t load = 0;
+    std::uint64_t heaviest = 0;
+    for (const auto& key : node.held) {
+      const auto& lease = data.leases.at(key);
+      if (lease.kind != kind || lease.phase == payloads::TaskPhase::delivering) continue;
+      load += lease.weight;
+      heaviest = std::max<std::uint64_t>(heaviest, lease.weight);
+    }
+    const auto most =
+        std::uint64_t{lane.slots} * full_level * (1 + std::max(data.policy.max_queue_ahead, 1U));
+    if (load == 0 || load - heaviest < most) continue;
+    throw violation(
+        fmt::format("{} has {} tasks on {} slots", node.row.id.str(), load / full_level, lane.slots),
+        holder(node.row.id), task);
   }
 }
 
@@ -262,17 +316,23 @@ void Checkers::committed(const Database& database, const std::vector<Effect>& ef
     const auto* row = database.task(id);
     if (row == nullptr) continue;  // erased in this batch
     const auto winner = winners_.find(id);
+    if (winner != winners_.end() && winner->second <= row->void_up_to) {
+      // Somebody asked for it again.
+      winners_.erase(winner);
+      accepted_.erase(id);
+    }
+    const auto winner_now = winners_.find(id);
     if (row->state != TaskState::done) {
-      if (winner == winners_.end()) continue;
+      if (winner_now == winners_.end()) continue;
       throw violation(fmt::format("task {} was done and is {} again", id.str(), to_string(row->state)),
                       nullptr, id);
     }
-    if (winner == winners_.end()) {
+    if (winner_now == winners_.end()) {
       world_.note("task is done", nobody, id, row->attempt);
       winners_.emplace(id, row->attempt);
-    } else if (winner->second != row->attempt) {
+    } else if (winner_now->second != row->attempt) {
       throw violation(fmt::format("rule 1: task {} was done by attempt {} and is done by attempt {}",
-                                  id.str(), winner->second, row->attempt),
+                                  id.str(), winner_now->second, row->attempt),
                       nullptr, id);
     }
     const auto& spec = database.job(id.job)->spec;
@@ -557,20 +617,32 @@ void Checkers::audit(const Broker& broker) {
 
 void Checkers::audit_farm(const FarmState& state, const Database& database) const {
   const auto& data = state.data();
-  std::size_t leases = 0;
   for (const auto& [number, job] : data.jobs) {
     const auto* stored = database.job(job.row.id);
     if (stored == nullptr || stored->state != job.row.state || stored->priority != job.row.priority) {
       throw Violation(fmt::format("job {} is {} in memory and {} in the database", job.row.id.str(),
                                   shown_state(job.row), stored == nullptr ? "not" : shown_state(*stored)));
     }
-    if (!job.is_live()) continue;
+    if (job.is_live()) audit_job(data, job, database);
+  }
+  for (const auto& [key, lease] : data.leases) {
+    const auto job = data.jobs.find(key.job);
+    const bool is_known = job != data.jobs.end() && FarmState::Data::has_task(job->second, key.index) &&
+                          is_out(state.task({job->second.row.id, key.index}).state);
+    if (!is_known) throw Violation("something is out that no task knows of");
+  }
+}
+
+void Checkers::audit_job(const FarmState::Data& data, const Job& job, const Database& database) const {
+  payloads::TaskCounts sum;
+  for (const auto& step : job.steps) {
     payloads::TaskCounts counts;
-    counts.queued = job.total - static_cast<std::uint32_t>(job.tasks.size());
-    for (std::uint32_t index = 0; index < job.tasks.size(); ++index) {
+    counts.queued = step.total - static_cast<std::uint32_t>(step.tasks.size());
+    for (std::uint32_t local = 0; local < step.tasks.size(); ++local) {
+      const auto index = step.first + local;
       const TaskId id{job.row.id, index};
-      check_task(state, id);
-      const auto& task = job.tasks[index];
+      check_task(*controller_->state(), id);
+      const auto& task = step.tasks[local];
       const auto* row = database.task(id);
       const auto is_same = row == nullptr ? task.attempt == 0 && task.state == TaskState::queued
                                           : row->state == task.state && row->attempt == task.attempt;
@@ -585,17 +657,17 @@ void Checkers::audit_farm(const FarmState& state, const Database& database) cons
           ++counts.queued;
           break;
         case TaskState::assigned:
-        case TaskState::running: {
+        case TaskState::running:
           ++counts.running;
-          ++leases;
-          const auto* attempt = database.attempt({id, task.attempt});
-          if (attempt == nullptr ||
-              (attempt->state != AttemptState::assigned && attempt->state != AttemptState::running)) {
-            throw violation(fmt::format("{} is out, and not in the database", name(id, task.attempt)),
-                            nullptr, id);
+          for (const auto& [key, lease] : out_of(data, job.row.number, index)) {
+            const auto* attempt = database.attempt({id, lease->attempt});
+            if (attempt == nullptr ||
+                (attempt->state != AttemptState::assigned && attempt->state != AttemptState::running)) {
+              throw violation(fmt::format("{} is out, and not in the database", name(id, lease->attempt)),
+                              nullptr, id);
+            }
           }
           break;
-        }
         case TaskState::done:
           ++counts.done;
           break;
@@ -607,27 +679,36 @@ void Checkers::audit_farm(const FarmState& state, const Database& database) cons
           break;
       }
     }
-    if (counts != job.row.counts)
-      throw Violation(fmt::format("the counts of job {} are wrong", job.row.id.str()));
+    if (counts != step.counts)
+      throw Violation(
+          fmt::format("the counts of step {} of job {} are wrong", step.spec.name, job.row.id.str()));
+    sum.queued += counts.queued;
+    sum.running += counts.running;
+    sum.done += counts.done;
+    sum.failed += counts.failed;
+    sum.cancelled += counts.cancelled;
     // Ready where it has something to hand out.
-    const auto& pool = data.pools[job.pool];
-    const JobKey key{job.row.priority, number};
-    const auto is_ready = [&, &job = job](NodeNo shuns) {
-      const auto jobs = pool.ready.find(Group{shuns, job.avoids});
-      return jobs != pool.ready.end() && jobs->second.contains(key);
+    const auto& pool = data.pools[step.pool];
+    const JobKey key{job.row.priority, 0, job.row.number, FarmState::Data::step_no(job, step)};
+    const auto is_ready = [&](NodeNo shuns) {
+      const auto steps = pool.ready.find(Group{data.settings.fair_share ? job.user : 0, shuns, job.avoids});
+      return steps != pool.ready.end() && steps->second.contains(key);
     };
-    const bool is_active = job.row.state == JobState::active;
-    for (const auto& [group, tasks] : job.requeued) {
-      if (!tasks.empty() && is_ready(group) != is_active) {
-        throw Violation(fmt::format("job {} has {} tasks queued again that nobody looks for",
-                                    job.row.id.str(), tasks.size()));
+    const auto waits = std::count_if(step.spec.after.begin(), step.spec.after.end(),
+                                     [&](StepNo other) { return !job.steps[other].is_done(); });
+    const bool may_start = waits == 0 && job.may_run() && !job.is_pinned();
+    for (const auto& [group, tasks] : step.requeued) {
+      if (!tasks.empty() && is_ready(group) != may_start) {
+        throw Violation(fmt::format("job {} has {} tasks queued again that {}", job.row.id.str(),
+                                    tasks.size(), may_start ? "nobody looks for" : "may not start"));
       }
     }
-    if (job.has_fresh() && is_ready(0) != is_active) {
-      throw Violation(fmt::format("job {} has fresh tasks that nobody looks for", job.row.id.str()));
+    if (step.has_fresh() && is_ready(0) != may_start) {
+      throw Violation(fmt::format("job {} has fresh tasks that {}", job.row.id.str(),
+                                  may_start ? "nobody looks for" : "may not start"));
     }
   }
-  if (leases != data.leases.size()) throw Violation("something is out that no task knows of");
+  if (sum != job.row.counts) throw Violation(fmt::format("the counts of job {} are wrong", job.row.id.str()));
 }
 
 void Checkers::audit_boxes(const Database& database) {

@@ -11,7 +11,7 @@
 
 #include "controller.h"
 #include "planner/planner.h"
-#include "scheduler/step.h"
+#include "scheduler/farm_data.h"
 #include "store.h"
 #include "world.h"
 
@@ -112,6 +112,10 @@ class Checkers {
   void check_task(const scheduler::FarmState& state, const TaskId& id) const;
   void check_lost(const scheduler::Policy& policy, const scheduler::AttemptRow& row);
   void check_handed_out(const scheduler::FarmState& state, const scheduler::AttemptRow& row) const;
+  void check_load(const scheduler::FarmState::Data& data, const scheduler::Node& node,
+                  const TaskId& task) const;
+  void audit_job(const scheduler::FarmState::Data& data, const scheduler::Job& job,
+                 const Database& database) const;
   void audit_farm(const scheduler::FarmState& state, const Database& database) const;
   void audit_boxes(const Database& database);
   void audit_broker(const Broker& broker, const Database& database);

@@ -91,8 +91,10 @@ FarmRows Database::load() const {
   std::sort(rows.jobs.begin(), rows.jobs.end(),
             [](const auto& a, const auto& b) { return a.number < b.number; });
   for (const auto& [id, row] : tasks_) {
-    const auto state = jobs_.at(id.job).state;
-    if (state == JobState::active || state == JobState::paused) rows.tasks.push_back(row);
+    const auto& job = jobs_.at(id.job);
+    const bool is_kept = job.state == JobState::active || job.state == JobState::paused ||
+                         job.state == JobState::failed || job.held > 0;
+    if (is_kept) rows.tasks.push_back(row);
   }
   for (const auto& [key, row] : attempts_) {
     if (row.state == AttemptState::assigned || row.state == AttemptState::running)
