@@ -96,14 +96,21 @@ class Types(unittest.TestCase):
         self.assertEqual(6, shown["steps"][1]["tasks"]["done"])
 
     def test_blender_tiles_refuse_what_would_show(self):
-        scene = make_scene(self.here / "denoised.blend", "scene.cycles.use_denoising = True", frames=(1, 1))
+        scene = make_scene(self.here / "adaptive.blend", "scene.cycles.use_adaptive_sampling = True", frames=(1, 1))
         _, shown = self.run_type("blender-tiles", f"Scene={scene}", state="failed")
-        self.assertIn("the denoiser looks across tiles", shown["message"])
+        self.assertIn("adaptive sampling stops by what neighbours look like: turn Noise Threshold off", shown["message"])
+        self.assertEqual(0, shown["tasks"]["done"])
 
     def test_blender_bake_hands_its_cache_to_the_frames(self):
         scene = make_scene(self.here / "cloth.blend", CLOTH, frames=(1, 8))
         output, shown = self.run_type("blender-bake", f"Scene={scene}", "Frames=5-8")
-        expected = render_with_blender(scene, self.here / "cloth-frames")  # in order, in one process: the measure
+        # The measure: baked and rendered in order, in one process here. Out of order and unbaked it is another picture.
+        baked = self.here / "cloth-baked.blend"
+        subprocess.run(["blender", "-b", "--factory-startup", str(scene), "--python-exit-code", "1", "--python-expr",
+                        f"import bpy; bpy.ops.ptcache.bake_all(bake=True); bpy.ops.wm.save_as_mainfile(filepath={str(baked)!r})"],
+                       check=True, stdout=subprocess.DEVNULL)
+        expected = render_with_blender(baked, self.here / "cloth-frames")
+        self.assertNotEqual(pixels(expected["shot_0001.png"]), pixels(expected["shot_0008.png"]))
         for frame in range(5, 9):
             mine = [path for name, path in output.items() if name.endswith(f"{frame:04}.png")]
             self.assertEqual(1, len(mine), output)
