@@ -163,6 +163,7 @@ void Turn::send_run(const LeaseKey& key, Lease& lease) {
 void Turn::start(const LeaseKey& key, Lease& lease) {
   auto& job = data_.jobs.at(key.job);
   auto& task = *data_.touched(job, key.index);
+  data_.note_files(data_.node(lease.node), job.row.spec.manifest);
   const auto& node = data_.node(lease.node).row.id;
   lease.running = true;
   lease.started_ms = now_.unix_ms;

@@ -249,6 +249,7 @@ struct Node {
   std::map<JobNo, std::int64_t> blamed;  // jobs that failed here and have none done here since: when, mono ms
   std::int64_t forgiven_mono_ms = 0;     // when its quarantine ends; 0: none
   std::vector<std::string> warm;         // distinct manifests
+  std::vector<std::string> files;        // manifests of its last tasks, the newest last: it has their files
   // Care.
   bool in_window = true;  // of its schedule, as of the last tick
   std::map<std::uint32_t, double> gpu_temp_c;
@@ -312,7 +313,8 @@ struct FarmState::Data {
   std::set<PoolNo> job_pools;  // those in use: as many as there are different needs, so a handful
   // Open lanes by the scene that their node has open.
   std::map<std::string, Places> warm_open;
-  std::vector<User> users;  // [no - 1]
+  std::map<std::string, Places> files_open;  // …and by the files that it has
+  std::vector<User> users;                   // [no - 1]
   std::map<std::string, UserNo> user_numbers;
   FarmSettings settings;
   std::map<std::string, Limit> limits;              // what is used of counted limits, set or not
@@ -397,6 +399,7 @@ struct FarmState::Data {
   void set_info(Node& node, payloads::NodeInfo info);
   void refresh_pools(Node& node);
   void set_warm(Node& node, const std::vector<std::string>& warm);
+  void note_files(Node& node, const std::string& manifest);  // it works on a task of these
   void forget(Node& node);  // it holds nothing; known again, as new, when it speaks again
 
   // Milliseconds that a task of the job is expected to take, at most Policy::queue_ahead_ms; that much too
@@ -586,6 +589,8 @@ inline constexpr std::uint32_t max_taken_back = 3;      // of one task, for idle
 // Attempts one node may hold as far as we know. It holds a few more, for whose commits it has not read the
 // answer yet: at payloads::max_tasks_listed it would refuse, and rest.
 inline constexpr std::size_t max_held = payloads::max_tasks_listed - 16;
+inline constexpr std::size_t max_files =
+    16;  // manifests remembered of one node: older ones may be evicted there
 inline constexpr std::size_t max_avoided = 8;           // nodes of one job: where more fail, it is the job
 inline constexpr std::size_t max_blamed = 64;           // jobs remembered of one node
 inline constexpr std::int64_t refusal_rest_ms = 5'000;  // after `unavailable`: one heartbeat

@@ -8,6 +8,15 @@ namespace kiln::scheduler {
 
 namespace {
 
+void erase_place(std::map<std::string, Places>& index, const std::vector<std::string>& manifests,
+                 const std::pair<Level, LaneNo>& place) {
+  for (const auto& manifest : manifests) {
+    const auto lanes = index.find(manifest);
+    lanes->second.erase(place);
+    if (lanes->second.empty()) index.erase(lanes);
+  }
+}
+
 bool is_started(const Lease& lease) {
   return lease.phase == payloads::TaskPhase::fetching || lease.phase == payloads::TaskPhase::rendering;
 }
@@ -122,11 +131,8 @@ void FarmState::Data::unplace(Node& node) {
     }
     if (lane.open) {
       for (const auto& [number, key] : node.pinned) pools[number].pinned_open.erase({key, place.second});
-      for (const auto& manifest : node.warm) {
-        const auto warm_lanes = warm_open.find(manifest);
-        warm_lanes->second.erase(place);
-        if (warm_lanes->second.empty()) warm_open.erase(warm_lanes);
-      }
+      erase_place(warm_open, node.warm, place);
+      erase_place(files_open, node.files, place);
     }
     lane.usable = lane.open = false;
     lane.level = 0;
@@ -190,6 +196,7 @@ void FarmState::Data::place_lane(Node& node, std::size_t kind) {
     if (suits(pools[number], node, kind)) pools[number].pinned_open.insert({key, place.second});
   }
   for (const auto& manifest : node.warm) warm_open[manifest].insert(place);
+  for (const auto& manifest : node.files) files_open[manifest].insert(place);
 }
 
 void FarmState::Data::set_info(Node& node, payloads::NodeInfo info) {
@@ -209,6 +216,15 @@ void FarmState::Data::refresh_pools(Node& node) {
     const auto& pool = pools[number];
     if (!lacking(pool.needs, pool.tags, node.row)) node.pools.push_back(number);
   }
+  place(node);
+}
+
+void FarmState::Data::note_files(Node& node, const std::string& manifest) {
+  if (manifest.empty() || (!node.files.empty() && node.files.back() == manifest)) return;
+  unplace(node);
+  std::erase(node.files, manifest);
+  if (node.files.size() >= max_files) node.files.erase(node.files.begin());
+  node.files.push_back(manifest);
   place(node);
 }
 

@@ -1,6 +1,7 @@
 // Which task goes where. Jobs by priority, then by number; of a job, tasks queued again before fresh ones. Of
-// the nodes with room: an idle slot before a place in a queue, then where the scene is open, then the least
-// loaded. Every look-up is at an ordered index: O(log jobs + log nodes) a task handed out.
+// the nodes with room: an idle slot before a place in a queue, then where the scene is open, then where its
+// files are, then the least loaded. Every look-up is at an ordered index: O(log jobs + log nodes) a task
+// handed out.
 #include "scheduler/farm_data.h"
 
 namespace kiln::scheduler {
@@ -22,12 +23,15 @@ LaneNo choose_lane(const FarmState::Data& data, const Pool& pool, const std::str
                    const Group& group) {
   const auto* best = first_place(pool.open, group);
   if (best == nullptr || manifest.empty()) return best == nullptr ? 0 : best->second;
-  const auto warm_lanes = data.warm_open.find(manifest);
-  if (warm_lanes == data.warm_open.end()) return best->second;
-  const auto* warm = first_place(warm_lanes->second, group);
-  if (warm == nullptr || !pool.open.contains(*warm)) return best->second;
-  const bool is_as_good = warm->first < full_level || warm->first <= best->first;
-  return is_as_good ? warm->second : best->second;
+  // A cold node that is idle still comes before a warm one that is busy: warmth is not worth waiting.
+  for (const auto* index : {&data.warm_open, &data.files_open}) {
+    const auto lanes = index->find(manifest);
+    if (lanes == index->end()) continue;
+    const auto* near = first_place(lanes->second, group);
+    if (near == nullptr || !pool.open.contains(*near)) continue;
+    if (near->first < full_level || near->first <= best->first) return near->second;
+  }
+  return best->second;
 }
 
 // Who is the only one that could do it is not avoided: first a task's own last node is not, then the job's.

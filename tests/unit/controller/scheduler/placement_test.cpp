@@ -41,6 +41,23 @@ void a_warm_node_is_preferred_among_equals() {
   check_equal(farm.runs(), "b<-0/1");
 }
 
+void a_node_that_has_the_files_is_preferred_to_one_that_has_not() {
+  Farm farm;
+  farm.join("a", 2);
+  farm.join("b", 2);
+  const auto first = farm.submit("1", "blender", 50, manifest_b);
+  check_equal(farm.runs(), "a<-0/1");
+  farm.take("a");
+  check_equal(farm.finish(task(first, 0), 1, "a"), "accepted");
+  const auto other = farm.submit("1");  // a has two free slots again, as b: it gets the first
+  check_equal(farm.runs(), "a<-0/1");
+  farm.take("a");
+  // b is emptier, and a has the files.
+  farm.submit("1", "blender", 50, manifest_b);
+  check_equal(farm.runs(), "a<-0/1");
+  static_cast<void>(other);
+}
+
 void the_queue_ahead_grows_as_tasks_get_short() {
   const struct {
     double seconds;  // of the tasks measured so far
@@ -201,6 +218,8 @@ int main() {
              {{"work goes where its renderer is", work_goes_where_its_renderer_is},
               {"idle slots come before queues", idle_slots_come_before_queues},
               {"a warm node is preferred among equals", a_warm_node_is_preferred_among_equals},
+              {"a node that has the files is preferred to one that has not",
+               &a_node_that_has_the_files_is_preferred_to_one_that_has_not},
               {"the queue ahead grows as tasks get short", the_queue_ahead_grows_as_tasks_get_short},
               {"a node never holds more than it can list", a_node_never_holds_more_than_it_can_list},
               {"a slot is free while its frame is delivered", a_slot_is_free_while_its_frame_is_delivered},
