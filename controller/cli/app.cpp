@@ -312,7 +312,7 @@ void add_steering(CLI::App& app, Command& command) {
   auto settings = std::make_shared<JobSettings>();
   auto* set = app.add_subcommand("set", "Change a job while it lives");
   set->add_option("job", *job, "Number or id")->required()->type_name("JOB");
-  set->add_option("-p,--priority", settings->priority, "0 to 100, higher goes first")
+  set->add_option("--priority", settings->priority, "0 to 100, higher goes first")
       ->check(CLI::Range(0, 100))
       ->type_name("N");
   set->add_option("--max-slots", settings->slot_limit, "Tasks at once; 0: no limit")->type_name("N");

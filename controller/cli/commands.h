@@ -44,7 +44,7 @@ struct SubmitOptions {
   payloads::Production production;
   std::vector<std::string> tags, after, limits;
   std::uint32_t slot_limit = 0, node_limit = 0;
-  std::string start;  // as read_start() takes it
+  std::string start;  // as parse_moment() takes it
 };
 Result<Exit> submit(Context& context, const SubmitOptions& options);
 

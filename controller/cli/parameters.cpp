@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <ctime>
 
 #include "base/ids.h"
 #include "base/text.h"
@@ -47,22 +46,6 @@ std::optional<int> small_number(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const bool is_number = error == std::errc{} && end == text.data() + text.size() && !text.empty();
   return is_number && value >= 0 && value <= 9999 ? std::optional(value) : std::nullopt;
-}
-
-std::optional<std::int64_t> from_now_ms(std::string_view text) {
-  if (text.size() < 3 || text.front() != '+') return std::nullopt;
-  const auto count = small_number(text.substr(1, text.size() - 2));
-  if (!count) return std::nullopt;
-  switch (text.back()) {
-    case 'm':
-      return *count * 60'000LL;
-    case 'h':
-      return *count * 3'600'000LL;
-    case 'd':
-      return *count * 86'400'000LL;
-    default:
-      return std::nullopt;
-  }
 }
 
 }  // namespace
@@ -149,29 +132,6 @@ Pack Luggage::take() {
   for (auto& [path, source] : files_) pack.files.push_back({path, std::move(source)});
   pack.mappings = std::move(mappings_);
   return pack;
-}
-
-Result<std::int64_t> read_start(const std::string& text, std::int64_t now_ms) {
-  if (const auto later = from_now_ms(text)) return now_ms + *later;
-  const auto now = static_cast<std::time_t>(now_ms / 1000);
-  std::tm time{};
-  ::localtime_r(&now, &time);
-  time.tm_sec = 0;
-  const bool has_date = text.size() > 5;
-  const char* end = ::strptime(text.c_str(), has_date ? "%Y-%m-%d %H:%M" : "%H:%M", &time);
-  time.tm_isdst = -1;
-  auto start = end != nullptr && *end == '\0' ? std::mktime(&time) : -1;
-  if (start < 0) {
-    return fail(Code::invalid,
-                fmt::format("--start '{}': write \"2026-11-27 22:00\", 22:00, or +2h, +30m, +1d from now",
-                            to_utf8(text)));
-  }
-  if (!has_date && start <= now) {
-    ++time.tm_mday;
-    time.tm_isdst = -1;
-    start = std::mktime(&time);
-  }
-  return std::int64_t{start} * 1000;
 }
 
 Result<payloads::LimitUse> read_limit(const std::string& text) {

@@ -43,10 +43,6 @@ class Luggage {
   std::vector<payloads::PathMapping> mappings_;
 };
 
-// "2026-11-27 22:00", "22:00" (the next one) or "+2h", "+30m", "+1d" from now; local time, as unix
-// milliseconds. Errors: invalid, saying how it is written.
-Result<std::int64_t> read_start(const std::string& text, std::int64_t now_ms);
-
 // "nuke" or "nuke=2". Errors: invalid.
 Result<payloads::LimitUse> read_limit(const std::string& text);
 // "STEP:ON". Errors: invalid.

@@ -13,6 +13,7 @@
 #include "cli/pack.h"
 #include "cli/parameters.h"
 #include "cli/scene_file.h"
+#include "cli/steering.h"
 #include "cli/text.h"
 #include "cli/upload.h"
 #include "compiler/job_types.h"
@@ -276,8 +277,8 @@ Status read_wishes(const SubmitOptions& options, payloads::JobSubmission& submis
     submission.limits.push_back(std::move(*use));
   }
   if (!options.start.empty()) {
-    const auto start = read_start(options.start, now_ms());
-    if (!start) return fail(start.error());
+    const auto start = parse_moment(options.start, now_ms());
+    if (!start) return fail(Error(start.error()).with("--start"));
     submission.start_ms = *start;
   }
   submission.production = options.production;

@@ -1,7 +1,5 @@
 #include "cli/parameters.h"
 
-#include <cstdlib>
-
 #include "folder.h"
 
 // check.h last
@@ -42,26 +40,6 @@ void luggage_holds_each_path_once() {
   check_equal(pack.files[0].path, "in/b/y.txt");
 }
 
-void a_start_is_a_time_or_a_while() {
-  ::setenv("TZ", "UTC", 1);
-  ::tzset();
-  constexpr std::int64_t noon = 1795780800'000;  // 2026-11-27 12:00
-  const struct {
-    const char* text;
-    std::int64_t start;
-  } cases[] = {{"+2h", noon + 7'200'000},    {"+30m", noon + 1'800'000},
-               {"+1d", noon + 86'400'000},   {"2026-11-27 22:00", noon + 36'000'000},
-               {"22:00", noon + 36'000'000}, {"06:30", noon + 66'600'000}};
-  for (const auto& one : cases) {
-    const auto start = read_start(one.text, noon);
-    check_ok(start);
-    check_equal(*start, one.start);
-  }
-  for (const auto* wrong :
-       {"", "+", "+h", "2h", "+99999h", "tomorrow", "25:00", "2026-11-27", "2026-11-27 22:00x"})
-    check(!read_start(wrong, noon).has_value());
-}
-
 void limits_and_pairs_are_read() {
   check((*read_limit("nuke") == payloads::LimitUse{"nuke", 1}));
   check((*read_limit("nuke=3") == payloads::LimitUse{"nuke", 3}));
@@ -76,6 +54,5 @@ void limits_and_pairs_are_read() {
 int main() {
   return test::run("parameters", {{"parameters are names and values", parameters_are_names_and_values},
                                   {"luggage holds each path once", luggage_holds_each_path_once},
-                                  {"a start is a time or a while", a_start_is_a_time_or_a_while},
                                   {"limits and pairs are read", limits_and_pairs_are_read}});
 }
