@@ -20,7 +20,7 @@ void show_wishes(const Json& job, const Fact& fact) {
     const auto name = harmless(text_of(job, key));
     if (!name.empty()) production += (production.empty() ? "" : " / ") + name;
   }
-  fact("production", production);
+  fact("project", production);
   std::string limits;
   for (const auto& [key, what] : {std::pair{"slot_limit", "task"}, std::pair{"node_limit", "node"}}) {
     const auto limit = integer_of(job, key);

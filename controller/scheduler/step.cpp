@@ -43,6 +43,7 @@ std::vector<Effect> Turn::run(const Event& event) {
     node.saved_mono_ms = now_.mono_ms;
     node.stats_dirty = false;
     effects_.emplace_back(SaveNode{node.row});
+    if (node.hour.hour_ms != 0) effects_.emplace_back(SaveUsage{node.hour});
     effects_.emplace_back(NodeChanged{node.row});
   }
   // Jobs first: the store ties tasks, attempts and results to theirs, and a new one is saved in this very

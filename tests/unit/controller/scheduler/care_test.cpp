@@ -264,8 +264,13 @@ void what_nodes_do_is_counted() {
   check(std::abs(use.done_s - 9) < 0.1);
   farm.now = farm.now.after_ms(3'600'000);
   farm.on(Tick{});
-  check_equal(farm.saved_usage.size(), 1U);
-  check(std::abs(farm.saved_usage[0].use.done_s - 9) < 0.1);
+  // As it was last said of the hour that is over.
+  const auto first_hour = farm.saved_usage.at(0).hour_ms;
+  double done_s = 0;
+  for (const auto& row : farm.saved_usage) {
+    if (row.hour_ms == first_hour) done_s = row.use.done_s;
+  }
+  check(std::abs(done_s - 9) < 0.1);
 }
 
 }  // namespace
