@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 
 #include "base/ids.h"
@@ -65,6 +66,7 @@ std::string_view without_space(std::string_view text) {
 const std::vector<JobType>& built_in_types() {
   static const std::vector<JobType> types = [] {
     std::vector<JobType> out;
+    out.reserve(std::size(embedded));
     for (const auto& one : embedded) out.push_back({std::string(one.name), {std::string(one.text)}, true});
     return out;
   }();
@@ -76,6 +78,7 @@ std::vector<JobType> all_types(std::vector<JobType> own) {
   for (auto& one : own) by_name.emplace(one.name, std::move(one));
   for (const auto& one : built_in_types()) by_name.emplace(one.name, one);
   std::vector<JobType> out;
+  out.reserve(by_name.size());
   for (auto& [name, one] : by_name) out.push_back(std::move(one));
   return out;
 }

@@ -180,6 +180,7 @@ std::optional<std::uint32_t> step_named(const std::vector<scheduler::StepSpec>& 
 void pair_steps(const payloads::FrameByFrame& pair, const std::string& where,
                 std::vector<scheduler::StepSpec>& steps, openjd::Problems& problems) {
   std::vector<std::string_view> names;
+  names.reserve(steps.size());
   for (const auto& step : steps) names.emplace_back(step.name);
   const auto number = step_named(steps, pair.step);
   const auto on = step_named(steps, pair.on);
