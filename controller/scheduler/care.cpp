@@ -89,6 +89,17 @@ void Turn::look_after(Node& node) {
   send_op(node, "sleep", payloads::Sleep{});
 }
 
+void Turn::hear_refusal(Node& node, const payloads::Ack& ack) {
+  const bool is_sleep = ack.cid.starts_with("sleep-");
+  if (ack.ok || (!is_sleep && !ack.cid.starts_with("reboot-"))) return;
+  remark(fmt::format("{} does not {}: {}", node.row.id.str(), is_sleep ? "sleep" : "restart", ack.message));
+  if (!is_sleep) return;
+  node.row.asleep = false;
+  node.row.settings.sleep_after_s = 0;  // it would say so every minute
+  data_.replace(node);
+  touch(node);
+}
+
 // O(nodes asleep × pools) a tick.
 void Turn::wake_for_work() {
   int woken = 0;
@@ -218,6 +229,12 @@ void Turn::on(const PowerNode& event) {
                   fail(Code::conflict, fmt::format("{} is {}: only a node that is there can be sent to "
                                                    "sleep",
                                                    name, to_string(node->row.presence))));
+  }
+  if (node->row.info.mac.empty()) {
+    return answer(event.request,
+                  fail(Code::conflict, fmt::format("{} did not say by which network address it can "
+                                                   "be woken: it would sleep for ever",
+                                                   name)));
   }
   if (!node->held.empty()) {
     return answer(event.request, fail(Code::conflict, fmt::format("{} has {} tasks: drain it first", name,

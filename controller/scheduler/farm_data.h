@@ -477,6 +477,9 @@ class Turn {
   // Jobs of which too many tasks failed in this turn.
   void give_up_jobs();
   [[nodiscard]] std::string failure_message(const Job& job) const;
+  // Tasks that a done job let go, for whoever wants some of them again: all done, by whom is not known any
+  // more.
+  void take_back(Job& job);
   // A done job with nothing to look at lets its tasks go.
   void let_go(Job& job);
 
@@ -552,6 +555,7 @@ class Turn {
   void check_window(Node& node);
   void send_op(Node& node, std::string_view name, decltype(payloads::Command::op) op);
   void wake_for_work();
+  void hear_refusal(Node& node, const payloads::Ack& ack);  // of a sleep or reboot
 
   // ---- why.cpp
   void on(const ExplainJob& event);

@@ -277,6 +277,7 @@ void Turn::on(const RequeueTasks& event) {
   if (job->row.state == JobState::cancelled) {
     return refuse(Code::conflict, fmt::format("job {} is cancelled: submit it again", event.job.str()));
   }
+  take_back(*job);
   if (!job->tasks_kept) {
     return refuse(Code::conflict,
                   fmt::format("job {} is {} and its tasks are put away: submit the frames again",
@@ -312,6 +313,7 @@ void Turn::on(const RequeueTasks& event) {
     }
   }
   if (again == 0) {
+    let_go(*job);
     return refuse(Code::conflict,
                   fmt::format("no task of job {} that {} is among them: only such are done again",
                               event.job.str(), event.only_failed ? "has failed" : "is done or has failed"));
@@ -470,12 +472,25 @@ void Turn::check_end(Job& job) {
   let_go(job);
 }
 
+void Turn::take_back(Job& job) {
+  if (job.tasks_kept || job.row.state != JobState::done || !job.winners_kept) return;
+  for (auto& step : job.steps) {
+    step.tasks.assign(step.total, {});
+    for (std::uint32_t local = 0; local < step.total; ++local) {
+      auto& task = step.tasks[local];
+      const auto winner = job.winners.find(step.first + local);
+      task.state = TaskState::done;
+      task.attempt = winner == job.winners.end() ? 1 : winner->second;
+    }
+  }
+  job.tasks_kept = true;
+}
+
 void Turn::let_go(Job& job) {
   if (job.row.state != JobState::done || job.row.held > 0) return;
   // What is asked of a job that is done, its winners answer.
   for (auto& step : job.steps) {
     step.tasks = {};
-    step.cuts = {};
     step.requeued.clear();
   }
   job.errors.clear();

@@ -262,7 +262,8 @@ void Turn::send_again(const LeaseKey& key, Lease& lease) {
 void Turn::on(const NodeAckSeen& event) {
   const auto name = parse_cid(event.ack.cid);
   auto* node = data_.find_node(event.node);
-  if (!name || node == nullptr) return;
+  if (node == nullptr) return;
+  if (!name) return hear_refusal(*node, event.ack);
   const auto number = data_.job_numbers.find(name->task.job);
   if (number == data_.job_numbers.end()) return;
   const auto out = data_.find_attempt(number->second, name->task.index, name->attempt);

@@ -47,15 +47,15 @@ Json amount_json(const scheduler::Amount& amount) {
   return json;
 }
 
+Json limit_json(const payloads::LimitUse& use) {
+  return Json::object({{"name", use.name}, {"count", use.count}});
+}
+
 Json needs_json(const scheduler::Needs& needs) {
   auto json = Json::object({{"renderer", needs.renderer}, {"device", payloads::to_string(needs.device)}});
   if (!needs.attributes.empty()) json.set("attributes", array_of(needs.attributes, attribute_json));
   if (!needs.amounts.empty()) json.set("amounts", array_of(needs.amounts, amount_json));
-  if (!needs.limits.empty()) {
-    json.set("limits", array_of(needs.limits, [](const payloads::LimitUse& use) {
-               return Json::object({{"name", use.name}, {"count", use.count}});
-             }));
-  }
+  if (!needs.limits.empty()) json.set("limits", array_of(needs.limits, limit_json));
   return json;
 }
 
@@ -142,15 +142,17 @@ void read_amount(JsonReader& in, scheduler::Amount& amount) {
   in.optional("max", amount.max);
 }
 
+void read_limit(JsonReader& in, payloads::LimitUse& use) {
+  in.required("name", use.name, any_bytes);
+  in.optional("count", use.count);
+}
+
 void read_needs(JsonReader& in, scheduler::Needs& needs) {
   in.optional("renderer", needs.renderer, any_bytes);
   device(in, needs.device);
   objects(in, "attributes", needs.attributes, read_attribute);
   objects(in, "amounts", needs.amounts, read_amount);
-  objects(in, "limits", needs.limits, [](JsonReader& limit, payloads::LimitUse& use) {
-    limit.required("name", use.name, any_bytes);
-    limit.optional("count", use.count);
-  });
+  objects(in, "limits", needs.limits, read_limit);
 }
 
 void read_step(JsonReader& in, scheduler::StepSpec& step) {
@@ -264,6 +266,11 @@ Result<std::vector<payloads::TaskCounts>> parse_counts(std::string_view text) {
       });
 }
 
+std::string limits_text(const std::vector<payloads::LimitUse>& limits) {
+  if (limits.empty()) return "";
+  return Json::object({{"limits", array_of(limits, limit_json)}}).dump();
+}
+
 std::string wishes_text(const scheduler::JobWishes& wishes) {
   if (wishes == scheduler::JobWishes()) return "";
   Json json = Json::object({});
@@ -273,6 +280,15 @@ std::string wishes_text(const scheduler::JobWishes& wishes) {
   set_list(json, "after", wishes.after);
   set_unless(json, "start_ms", wishes.start_ms, std::int64_t{0});
   return json.dump();
+}
+
+Result<std::vector<payloads::LimitUse>> parse_limits(std::string_view text) {
+  const auto json = Json::parse(text, stored);
+  if (!json) return fail(json.error());
+  return read_object<std::vector<payloads::LimitUse>>(
+      *json, "limits", [](JsonReader& in, std::vector<payloads::LimitUse>& limits) {
+        objects(in, "limits", limits, read_limit);
+      });
 }
 
 Result<scheduler::JobWishes> parse_wishes(std::string_view text) {

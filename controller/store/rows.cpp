@@ -151,6 +151,7 @@ Result<scheduler::JobRow> read_job(const Row& row) {
   in.parse(job.wishes, parse_wishes, true);
   read_waste(in, job.waste);
   in.parse(job.steps, parse_counts, true);
+  in.parse(job.spec.limits, parse_limits, true);
   return in.finish(std::move(job));
 }
 

@@ -30,7 +30,7 @@ inline constexpr std::string_view job_columns =
     "job.created_ms, job.priority, job.state, job.queued, job.running, job.done, job.failed, job.cancelled, "
     "job.render_s, job.message, job.warnings, job.started_ms, job.finished_ms, job.retries, job.fail_pct, "
     "job.held, job.type, job.document, job.steps, job.project, job.sequence, job.shot, job.wishes, "
-    "job.failed_s, job.lost_s, job.superseded_s, job.step_counts";
+    "job.failed_s, job.lost_s, job.superseded_s, job.step_counts, job.limits";
 Result<scheduler::JobRow> read_job(const Row& row);
 
 inline constexpr std::string_view task_columns =

@@ -49,7 +49,8 @@ constexpr std::string_view save_job_sql =
     "priority, "
     "state, shown_state, queued, running, done, failed, cancelled, render_s, message, warnings, started_ms, "
     "finished_ms, retries, fail_pct, held, type, document, steps, project, sequence, shot, wishes, failed_s, "
-    "lost_s, superseded_s, step_counts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+    "lost_s, superseded_s, step_counts, limits) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+    "?, ?, ?, ?, "
     "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET priority = excluded.priority, state = excluded.state, "
     "shown_state = excluded.shown_state, queued = excluded.queued, running = excluded.running, "
@@ -300,7 +301,7 @@ class Writer {
         row.finished_ms, number(spec.retries), number(spec.fail_pct), row.held, spec.type, spec.document,
         steps_text(spec.steps), spec.production.project, spec.production.sequence, spec.production.shot,
         wishes_text(row.wishes), row.waste.failed_s, row.waste.lost_s, row.waste.superseded_s,
-        counts_text(row.steps));
+        counts_text(row.steps), limits_text(spec.limits));
     if (status) return status;
     return fail(Error(std::move(status.error())).with(fmt::format("saving job {}", row.id.str())));
   }

@@ -13,6 +13,7 @@ ALTER TABLE job ADD COLUMN failed_s REAL NOT NULL DEFAULT 0;
 ALTER TABLE job ADD COLUMN lost_s REAL NOT NULL DEFAULT 0;
 ALTER TABLE job ADD COLUMN superseded_s REAL NOT NULL DEFAULT 0;
 ALTER TABLE job ADD COLUMN step_counts TEXT NOT NULL DEFAULT '';  -- JSON, as many as steps
+ALTER TABLE job ADD COLUMN limits TEXT NOT NULL DEFAULT '';  -- JSON: counted limits of a job without a template
 -- Each ends in the number: a list of a project, a sequence or a shot is newest first without sorting.
 CREATE INDEX job_by_project ON job (project);
 CREATE INDEX job_by_sequence ON job (project, sequence);

@@ -141,6 +141,22 @@ void an_idle_node_sleeps_and_is_woken_for_work() {
   check_equal(farm.shown(task(job, 0)), "assigned/1 on a");
 }
 
+void who_may_not_sleep_is_not_asked_again() {
+  Farm farm;
+  join_with_gpus(farm, "a", 0, 1);
+  EditNode edit{1, node_id("a"), {}};
+  edit.sleep_after_s = 10;
+  farm.on(edit);
+  farm.pass(12'000, {"a"});
+  check_equal(farm.sent<payloads::Sleep>(), "a");
+  const auto cid = farm.effects<SendCommand>().at(0).command.cid;
+  farm.ack("a", cid, false, "unsupported", "this box may not sleep: see [power] in agent.toml");
+  check(!farm.state.node(node_id("a"))->asleep);
+  check_equal(farm.state.node(node_id("a"))->settings.sleep_after_s, 0U);
+  farm.submit("1");
+  check_equal(farm.runs(), "a<-0/1");
+}
+
 void a_reboot_waits_until_the_node_is_idle() {
   Farm farm;
   farm.join("a");
@@ -283,6 +299,7 @@ int main() {
               {"outside of its schedule a node finishes and takes nothing",
                &outside_of_its_schedule_a_node_finishes_and_takes_nothing},
               {"an idle node sleeps and is woken for work", &an_idle_node_sleeps_and_is_woken_for_work},
+              {"who may not sleep is not asked again", &who_may_not_sleep_is_not_asked_again},
               {"a reboot waits until the node is idle", &a_reboot_waits_until_the_node_is_idle},
               {"a disabled node counts nowhere and a gone one can be forgotten",
                &a_disabled_node_counts_nowhere_and_a_gone_one_can_be_forgotten},

@@ -101,6 +101,27 @@ void what_waits_for_a_failed_task_is_cancelled_and_comes_back_with_it() {
   check_equal(farm.shown(job), "done");
 }
 
+void some_frames_of_a_done_job_are_done_again() {
+  Farm farm;
+  farm.join("a", 1);
+  const auto job = farm.submit("1-4");
+  work_off(farm, "a");
+  check_equal(farm.shown(job), "done");
+  RequeueTasks again{1, job};
+  again.only_failed = false;
+  again.frames = *payloads::FrameSet::parse("2-3");
+  farm.on(again);
+  check_equal(std::get<Requeued>(*farm.effects<Answer>().at(0).value).tasks, 2U);
+  check_equal(farm.shown(job), "running");
+  check_equal(farm.runs(), "a<-1/2 a<-2/2");
+  work_off(farm, "a");
+  check_equal(farm.shown(job), "done");
+  check_equal(farm.finish(task(job, 0), 1, "a"), "duplicate");
+  again.frames = *payloads::FrameSet::parse("9");
+  farm.on(again);
+  check_contains(farm.refusal(), "is among them");
+}
+
 void a_step_done_again_holds_up_those_behind_it() {
   Farm farm;
   farm.join("a", 1);
@@ -182,6 +203,7 @@ int main() {
        {"a frame waits for its own frame alone", &a_frame_waits_for_its_own_frame_alone},
        {"what waits for a failed task is cancelled, and comes back with it",
         &what_waits_for_a_failed_task_is_cancelled_and_comes_back_with_it},
+       {"some frames of a done job are done again", &some_frames_of_a_done_job_are_done_again},
        {"a step done again holds up those behind it", &a_step_done_again_holds_up_those_behind_it},
        {"chunks grow to the time that they should take", &chunks_grow_to_the_time_that_they_should_take},
        {"cuts survive a restart", &cuts_survive_a_restart}});

@@ -106,6 +106,7 @@ struct Sample {
     job.steps = {{1, 1, 1, 1, 0}, {100, 0, 0, 0, 7}};
     job.wishes = {4, 2, {"rtx", "fast"}, {3, 5}, 1'700'000'000'000};
     job.waste = {1.5, 2.5, 3.5};
+    job.spec.limits = {{"houdini", 3}};
     task.first_unit = 9;
     task.unit_count = 3;
     node.info.tags = {"basement"};
