@@ -392,6 +392,7 @@ struct FarmState::Data {
   void hold(const LeaseKey& key, Lease lease);  // with its node's load
   void drop(const LeaseKey& key);
   void set_phase(Lease& lease, payloads::TaskPhase phase);
+  void set_slot(Lease& lease, int slot);  // as the node says
   void set_recalled(const LeaseKey& key, Lease& lease, bool recalled);
   void set_due(const LeaseKey& key, Lease& lease, std::int64_t due_mono_ms);
   void replace(Node& node);  // the node's place in the indexes, from what is true now

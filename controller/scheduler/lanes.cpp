@@ -65,6 +65,19 @@ void FarmState::Data::set_phase(Lease& lease, payloads::TaskPhase phase) {
   replace(node(lease.node));
 }
 
+// After a restart the kind was guessed.
+void FarmState::Data::set_slot(Lease& lease, int slot) {
+  lease.slot = slot;
+  auto& holder = node(lease.node);
+  if (slot < 0 || holder.slots() == 0) return;
+  const auto kind = static_cast<std::uint32_t>(slot) < holder.lanes[gpu_lane].slots ? gpu_lane : cpu_lane;
+  if (lease.kind == kind || holder.lanes.at(kind).slots == 0) return;
+  tally(lease, -1);
+  lease.kind = static_cast<std::uint8_t>(kind);
+  tally(lease, 1);
+  replace(holder);
+}
+
 void FarmState::Data::set_recalled(const LeaseKey& key, Lease& lease, bool recalled) {
   if (lease.recalled == recalled) return;
   lease.recalled = recalled;
@@ -100,7 +113,14 @@ std::uint32_t FarmState::Data::weight_on(const Pool& pool, const Node& node, std
 
 void FarmState::Data::give_lane(Lease& lease, const Pool& pool) const {
   const auto& holder = node(lease.node);
-  lease.kind = suits(pool, holder, cpu_lane) ? cpu_lane : gpu_lane;
+  const auto load = [&](std::size_t kind) {
+    const auto& lane = holder.lanes.at(kind);
+    return lane.slots == 0 ? 0 : lane.load / lane.slots;
+  };
+  const bool fits_cpu = suits(pool, holder, cpu_lane);
+  const bool fits_gpu = suits(pool, holder, gpu_lane);
+  const bool is_gpu = fits_gpu && (!fits_cpu || load(gpu_lane) < load(cpu_lane));
+  lease.kind = is_gpu ? gpu_lane : cpu_lane;
   lease.weight = weight_on(pool, holder, lease.kind);
 }
 

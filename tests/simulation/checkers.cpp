@@ -24,6 +24,22 @@ std::string name(const TaskId& task, std::uint32_t attempt) {
   return fmt::format("task {} attempt {}", task.str(), attempt);
 }
 
+// A unit of a template's step stands for a frame of that number, counted from 1.
+std::vector<std::int32_t> frames_of(const JobSpec& spec, const TaskRow& row) {
+  std::vector<std::int32_t> out;
+  if (spec.steps.empty()) {
+    const auto frames = spec.task_frames(row.id.index);
+    for (std::size_t i = 0; i < frames.size(); ++i) out.push_back(frames.at(i));
+    return out;
+  }
+  const auto place = spec.place_of(row.id.index);
+  const auto& step = spec.steps[place.step];
+  const auto first = row.unit_count != 0 ? row.first_unit : (row.id.index - place.first) * step.chunk;
+  const auto end = std::min(row.unit_count != 0 ? first + row.unit_count : first + step.chunk, step.units);
+  for (auto unit = first; unit < end; ++unit) out.push_back(static_cast<std::int32_t>(unit) + 1);
+  return out;
+}
+
 using Out = std::pair<LeaseKey, const Lease*>;
 
 // Everything that the task is out on.
@@ -121,9 +137,11 @@ void Checkers::controller_started(const FarmState& state, FarmData& data) {
 
 void Checkers::stepped(const FarmState& state, const Policy& policy, const Event& event,
                        const std::vector<Effect>& effects) {
-  if (const auto* retry = std::get_if<RetryJob>(&event)) {
+  const auto* retry = std::get_if<RetryJob>(&event);
+  const auto* again = std::get_if<RequeueTasks>(&event);
+  if (retry != nullptr || again != nullptr || std::holds_alternative<RequeueTask>(event)) {
     // What had ended starts anew; what is queued, with failures, does not.
-    ruined_.erase(retry->job);
+    if (retry != nullptr) ruined_.erase(retry->job);
     for (const auto& effect : effects) {
       if (const auto* task = std::get_if<SaveTask>(&effect)) tries_.erase(task->row.id);
     }
@@ -228,6 +246,7 @@ void Checkers::check_task(const FarmState& state, const TaskId& id) const {
 void Checkers::check_lost(const Policy& policy, const AttemptRow& row) {
   const auto* node = holder(row.node);
   if (node == nullptr || had_double(node->identity()) || !node->is_up()) return;
+  if (row.error_code == "too-hot") return;  // taken away on purpose
   const auto run = node->runs().find({row.task, row.attempt});
   if (run == node->runs().end() || run->second.serial == 0) return;
   auto& ghost = box(*node);
@@ -265,7 +284,9 @@ void Checkers::check_handed_out(const FarmState& state, const AttemptRow& row) c
                                 row.node.str()),
                     holder(row.node), row.task);
   }
-  check_load(data, node, row.task);
+  check_load(data, node, row);
+  check_may_start(data, *job, row);
+  check_wanted_node(data, *job, node, row);
   // What is still ready after this step was ready when the task was handed out.
   const auto& step = FarmState::Data::step_of(*job, row.task.index);
   const auto& pool = data.pools[step.pool];
@@ -286,25 +307,124 @@ void Checkers::check_handed_out(const FarmState& state, const AttemptRow& row) c
   }
 }
 
+// Its steps and partners are done, and its limits leave room for it. What was adopted may exceed a limit;
+// then nothing more is handed out.
+void Checkers::check_may_start(const FarmState::Data& data, const Job& job, const AttemptRow& row) const {
+  const auto fault = [&](const std::string& what) {
+    throw violation(fmt::format("{} is handed out, {}", name(row.task, row.attempt), what), nullptr,
+                    row.task);
+  };
+  const auto& step = FarmState::Data::step_of(job, row.task.index);
+  const auto is_done = [](const Task& task) { return task.state == TaskState::done; };
+  for (const auto other : step.spec.after) {
+    const auto& before = job.steps[other];
+    const bool is_whole =
+        before.is_cut() ? before.units_left() == 0 : before.tasks.size() == before.spec.max_tasks();
+    if (!is_whole || !std::all_of(before.tasks.begin(), before.tasks.end(), is_done))
+      fault(fmt::format("though step {} before it is not done", before.spec.name));
+  }
+  const auto local = row.task.index - step.first;
+  for (const auto other : step.spec.pairs_with) {
+    const auto& tasks = job.steps[other].tasks;
+    if (local >= tasks.size() || !is_done(tasks[local]))
+      fault(fmt::format("though its partner in step {} is not done", job.steps[other].spec.name));
+  }
+  for (const auto number : job.row.wishes.after) {
+    const auto found = data.jobs.find(number);
+    if (found == data.jobs.end() || found->second.row.state != JobState::done)
+      fault(fmt::format("though job {} before it is not done", number));
+  }
+  std::uint32_t slots = 0;
+  std::uint32_t slots_there = 0;
+  std::set<NodeNo> nodes;
+  const auto here = data.find_node(row.node)->no;
+  std::map<std::string, std::uint64_t> used;
+  for (const auto& [key, lease] : data.leases) {
+    for (const auto& use : FarmState::Data::step_of(data.jobs.at(key.job), key.index).spec.needs.limits) {
+      used[use.name] += use.count;
+    }
+    if (key.job != job.row.number) continue;
+    ++slots;
+    if (lease.node == here) ++slots_there;
+    nodes.insert(lease.node);
+  }
+  for (const auto& use : step.spec.needs.limits) {
+    const auto limit = data.settings.limits.find(use.name);
+    if (limit != data.settings.limits.end() && used[use.name] > limit->second)
+      fault(fmt::format("and {} of {} '{}' are used", used[use.name], limit->second, use.name));
+  }
+  const auto& wishes = job.row.wishes;
+  if (wishes.slot_limit != 0 && slots > wishes.slot_limit)
+    fault(fmt::format("and its job has {} out; its limit is {}", slots, wishes.slot_limit));
+  if (wishes.node_limit != 0 && nodes.size() > wishes.node_limit && slots_there == 1)
+    fault(fmt::format("and its job is on {} nodes; its limit is {}", nodes.size(), wishes.node_limit));
+}
+
+void Checkers::check_wanted_node(const FarmState::Data& data, const Job& job, const scheduler::Node& node,
+                                 const AttemptRow& row) const {
+  const auto fault = [&](const std::string& what) {
+    throw violation(
+        fmt::format("{} is handed out to {}, {}", name(row.task, row.attempt), row.node.str(), what),
+        holder(row.node), row.task);
+  };
+  const auto& settings = node.row.settings;
+  if (!settings.enabled) fault("which is disabled");
+  if (settings.reboot) fault("which is to restart");
+  if (!node.in_window) fault("outside of its schedule");
+  const auto out = out_of(data, job.row.number, row.task.index);
+  const auto lease = std::find_if(out.begin(), out.end(),
+                                  [&](const Out& one) { return one.second->attempt == row.attempt; });
+  if (lease == out.end()) return;
+  if (lease->second->kind == gpu_lane && !node.hot_gpus.empty()) fault("whose GPU is hot");
+  const auto& needs = FarmState::Data::step_of(job, row.task.index).spec.needs;
+  if (needs.device == payloads::Device::gpu && lease->second->kind != gpu_lane) fault("not for its GPU");
+  for (const auto& amount : needs.amounts) {
+    if (amount.name == memory_amount && static_cast<double>(node.row.info.memory_mib) < amount.min)
+      fault("which has not the memory");
+  }
+}
+
+// Tasks cut as they were handed out: without a gap, never twice, and the database knows the same.
+void Checkers::check_cuts(const Job& job, const Step& step, const Database& database) const {
+  const auto& cuts = step.cuts;
+  const bool is_fine = cuts.size() == step.tasks.size() + 1 && cuts.front() == 0 &&
+                       cuts.back() <= step.spec.units &&
+                       std::adjacent_find(cuts.begin(), cuts.end(), std::greater_equal<>()) == cuts.end();
+  if (!is_fine)
+    throw Violation(fmt::format("step {} of job {} is cut wrongly", step.spec.name, job.row.id.str()));
+  for (std::uint32_t local = 0; local < step.tasks.size(); ++local) {
+    const TaskId id{job.row.id, step.first + local};
+    const auto* row = database.task(id);
+    if (row != nullptr && row->first_unit == cuts[local] && row->unit_count == cuts[local + 1] - cuts[local])
+      continue;
+    throw violation(fmt::format("task {} is cut from unit {} on, and the database does not say so", id.str(),
+                                cuts[local]),
+                    nullptr, id);
+  }
+}
+
 // No more on its slots, and behind them, than they may have.
 void Checkers::check_load(const FarmState::Data& data, const scheduler::Node& node,
-                          const TaskId& task) const {
+                          const AttemptRow& row) const {
   for (const std::size_t kind : {cpu_lane, gpu_lane}) {
     const auto& lane = node.lanes.at(kind);
     std::uint64_t load = 0;
     std::uint64_t heaviest = 0;
+    bool is_here = false;
     for (const auto& key : node.held) {
       const auto& lease = data.leases.at(key);
+      is_here = is_here || (lease.kind == kind && lease.attempt == row.attempt &&
+                            data.jobs.at(key.job).row.id == row.task.job && key.index == row.task.index);
       if (lease.kind != kind || lease.phase == payloads::TaskPhase::delivering) continue;
       load += lease.weight;
       heaviest = std::max<std::uint64_t>(heaviest, lease.weight);
     }
     const auto most =
         std::uint64_t{lane.slots} * full_level * (1 + std::max(data.policy.max_queue_ahead, 1U));
-    if (load == 0 || load - heaviest < most) continue;
+    if (!is_here || load - heaviest < most) continue;
     throw violation(
         fmt::format("{} has {} tasks on {} slots", node.row.id.str(), load / full_level, lane.slots),
-        holder(node.row.id), task);
+        holder(node.row.id), row.task);
   }
 }
 
@@ -337,11 +457,12 @@ void Checkers::committed(const Database& database, const std::vector<Effect>& ef
     }
     const auto& spec = database.job(id.job)->spec;
     if (spec.renderer == "noop") continue;
-    const auto frames = spec.task_frames(id.index);
+    const auto frames = frames_of(spec, *row);
     const auto* results = database.results(id);
     std::size_t count = 0;
-    for (std::size_t i = 0; i < frames.size() && results != nullptr; ++i) {
-      const auto result = results->find(frames.at(i));
+    for (const auto frame : frames) {
+      if (results == nullptr) break;
+      const auto result = results->find(frame);
       if (result != results->end() && result->second.attempt == row->attempt) ++count;
     }
     if (count != frames.size() || results->size() != count) {
@@ -397,6 +518,7 @@ void Checkers::files_dropped(const FarmData& data, const AttemptKey& attempt) {
     }
     return;
   }
+  if (task != nullptr && attempt.second <= task->void_up_to) return;  // it was asked for again
   const bool is_live = job->state == JobState::active || job->state == JobState::paused;
   if (!is_live || !data.files.incoming().contains(attempt)) return;
   for (const auto* node : boxes_) {
@@ -540,6 +662,19 @@ void Checkers::controller_seen(const Node& node, const payloads::ControllerStatu
 }
 
 void Checkers::run_started(const Node& node, const payloads::RunTask& run, int slot) {
+  std::uint64_t memory_mib = run.memory_mib;
+  for (const auto& [key, other] : node.runs()) memory_mib += other.task.memory_mib;
+  if (!node.runs().empty() && run.memory_mib > 0 && memory_mib > node.hardware().memory_mib) {
+    throw violation(fmt::format("{} starts {}, and needs {} MiB of memory now", node.id().str(),
+                                name(run.task, run.attempt), memory_mib),
+                    &node, run.task);
+  }
+  const bool has_gpu = static_cast<std::uint32_t>(slot) < node.hardware().gpu_slots;
+  if ((run.slot == payloads::SlotKind::gpu && !has_gpu) || (run.slot == payloads::SlotKind::cpu && has_gpu)) {
+    throw violation(fmt::format("{} starts {} on slot {}, which is of another kind", node.id().str(),
+                                name(run.task, run.attempt), slot),
+                    &node, run.task);
+  }
   if (slot < 0 || static_cast<std::uint32_t>(slot) >= node.slots()) {
     throw violation(fmt::format("{} starts {} on slot {} of {}", node.id().str(), name(run.task, run.attempt),
                                 slot, node.slots()),
@@ -581,6 +716,8 @@ void Checkers::entry_gone(const Node& node, const Entry& entry, bool was_damaged
   }
   const auto* job = database.job(entry.task.job);
   if (job == nullptr || (job->state != JobState::active && job->state != JobState::paused)) return;
+  const auto* task = database.task(entry.task);
+  if (task != nullptr && entry.attempt <= task->void_up_to) return;  // it was asked for again
   if (database.is_done(entry.task) || had_double(node.identity())) return;
   throw violation(
       fmt::format("the frames of {} are rendered and wanted, and {} throws them away: the controller {}",
@@ -638,6 +775,7 @@ void Checkers::audit_job(const FarmState::Data& data, const Job& job, const Data
   for (const auto& step : job.steps) {
     payloads::TaskCounts counts;
     counts.queued = step.total - static_cast<std::uint32_t>(step.tasks.size());
+    if (step.is_cut()) check_cuts(job, step, database);
     for (std::uint32_t local = 0; local < step.tasks.size(); ++local) {
       const auto index = step.first + local;
       const TaskId id{job.row.id, index};
@@ -834,11 +972,20 @@ void Checkers::finish(FarmData& data) {
   }
   for (const auto& [id, job] : database.jobs()) {
     if (job.state != JobState::done) continue;
-    for (std::uint32_t index = 0; index < job.spec.task_count(); ++index) {
-      if (!database.is_done({id, index})) {
-        throw violation(fmt::format("job {} is done, and its task {} is not", id.str(), index), nullptr,
-                        {id, index});
+    std::uint32_t first = 0;
+    for (const auto& step : job.spec.all_steps()) {
+      // What it was cut from, whole and once.
+      std::uint32_t unit = 0;
+      for (std::uint32_t index = first; unit < step.units; ++index) {
+        const auto* task = database.task({id, index});
+        const bool is_next = task != nullptr && (step.target_s == 0 || task->first_unit == unit);
+        if (task == nullptr || task->state != TaskState::done || !is_next) {
+          throw violation(fmt::format("job {} is done, and its task {} is not", id.str(), index), nullptr,
+                          {id, index});
+        }
+        unit += step.target_s == 0 ? std::max(step.chunk, 1U) : task->unit_count;
       }
+      first += step.max_tasks();
     }
   }
 }

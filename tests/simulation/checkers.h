@@ -112,8 +112,13 @@ class Checkers {
   void check_task(const scheduler::FarmState& state, const TaskId& id) const;
   void check_lost(const scheduler::Policy& policy, const scheduler::AttemptRow& row);
   void check_handed_out(const scheduler::FarmState& state, const scheduler::AttemptRow& row) const;
+  void check_may_start(const scheduler::FarmState::Data& data, const scheduler::Job& job,
+                       const scheduler::AttemptRow& row) const;
+  void check_wanted_node(const scheduler::FarmState::Data& data, const scheduler::Job& job,
+                         const scheduler::Node& node, const scheduler::AttemptRow& row) const;
+  void check_cuts(const scheduler::Job& job, const scheduler::Step& step, const Database& database) const;
   void check_load(const scheduler::FarmState::Data& data, const scheduler::Node& node,
-                  const TaskId& task) const;
+                  const scheduler::AttemptRow& row) const;
   void audit_job(const scheduler::FarmState::Data& data, const scheduler::Job& job,
                  const Database& database) const;
   void audit_farm(const scheduler::FarmState& state, const Database& database) const;

@@ -26,7 +26,8 @@ bool is_kept(const Effect& effect) {
   return std::holds_alternative<SaveJob>(effect) || std::holds_alternative<SaveTask>(effect) ||
          std::holds_alternative<SaveAttempt>(effect) || std::holds_alternative<SaveResult>(effect) ||
          std::holds_alternative<SaveNode>(effect) || std::holds_alternative<EraseJob>(effect) ||
-         std::holds_alternative<AcceptFiles>(effect);
+         std::holds_alternative<SaveFarm>(effect) || std::holds_alternative<SaveUsage>(effect) ||
+         std::holds_alternative<EraseNode>(effect) || std::holds_alternative<AcceptFiles>(effect);
 }
 
 }  // namespace
@@ -442,6 +443,9 @@ void Controller::publish(const Effect& effect, Instant at) {
     for (const auto& [id, row] : data_->database.nodes()) node_changed(row, at);
   } else if (const auto* node = std::get_if<NodeChanged>(&effect)) {
     node_changed(node->row, at);
+  } else if (const auto* gone = std::get_if<NodeErased>(&effect)) {
+    sids_.erase(gone->node);
+    unheard_.erase(gone->node);
   }
 }
 

@@ -60,6 +60,10 @@ class Controller {
   void set_disk_slow(bool slow) { is_disk_slow_ = slow; }
   [[nodiscard]] bool has_disk_trouble() const { return is_disk_full_ || is_disk_slow_; }
 
+  // What a sensor says.
+  void tell(scheduler::NodeHeatSeen heat) { post(std::move(heat)); }
+  [[nodiscard]] std::int64_t now_unix_ms() const { return now().unix_ms; }
+
   // ---- HTTP, as it arrives
   void put_file(const AttemptKey& attempt, const payloads::ResultFile& file, bool is_broken,
                 const Reply& reply);

@@ -74,6 +74,8 @@ void Faults::start() {
         [this, &random] { any_box().jump_clock(random.between(-86'400'000, 86'400'000)); });
   every(rates.two_boxes * nodes, [this] { clone_box(); });
 
+  every(rates.heat * nodes, [this, &random] { heat_up(any_box(), random.between(60, 100)); });
+
   every(rates.broker_kill, [this, &random, &broker] {
     if (!broker.is_up()) return;
     broker.kill(random.chance(0.5));
@@ -127,6 +129,17 @@ void Faults::cut_off_box() {
     parts_.world.note("box is not cut off any more", box.box());
     box.heal();
   });
+}
+
+// A GPU is as hot as that for some time.
+void Faults::heat_up(Node& box, std::int64_t temp_c) {
+  const auto gpus = box.hardware().gpu_slots;
+  if (gpus == 0) return;
+  auto& random = parts_.world.random;
+  const auto gpu = static_cast<std::uint32_t>(random.below(gpus));
+  parts_.world.note("a GPU is hot", box.box());
+  parts_.controller.tell({box.id(), gpu, static_cast<double>(temp_c)});
+  repair(random.skewed(1'000, 60'000), [this, &box, gpu] { parts_.controller.tell({box.id(), gpu, 50}); });
 }
 
 // A room loses power: the broker, the controller perhaps, and boxes, of which some stay away for long.
@@ -207,6 +220,7 @@ void Faults::end() {
     box->set_disk_slow(false);
     box->heal();
     box->power_on();
+    for (std::uint32_t gpu = 0; gpu < box->hardware().gpu_slots; ++gpu) controller.tell({box->id(), gpu, 50});
   }
 }
 

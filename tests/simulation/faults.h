@@ -40,6 +40,7 @@ class Faults {
   void repair(std::int64_t after_ms, std::function<void()> call);
   Node& any_box();
   void start_controller();
+  void heat_up(Node& box, std::int64_t temp_c);
   void cut_off_box();
   void black_out();
   void clone_box();

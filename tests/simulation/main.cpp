@@ -159,8 +159,9 @@ int check_mutants(unsigned jobs) {
     constexpr std::uint32_t unbroken = 200;
     const auto seeds = i == 0 ? unbroken : all[i - 1].found_within;
     Outcome outcome;
-    std::uint64_t seed = 1;
-    for (; seed <= seeds; ++seed) {
+    const auto from = i == 0 ? 1 : all[i - 1].from;
+    auto seed = from;
+    for (; seed < from + seeds; ++seed) {
       outcome = simulate(seed, mutant, false);
       if (outcome.failed) break;
     }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "plan.h"
+
 namespace kiln::sim {
 
 namespace {
@@ -37,6 +39,13 @@ constexpr std::array table = {
     MutantInfo{Mutant::slots_overbooked,            "slots-overbooked",            "no slot is over-booked",                                           50},
     MutantInfo{Mutant::priority_ignored,            "priority-ignored",            "jobs are served by priority",                                      50},
     MutantInfo{Mutant::pause_ignored,               "pause-ignored",               "a paused job gets nothing new",                                   500},
+    MutantInfo{Mutant::second_start_accepted,       "second-start-accepted",       "rule 1: of a task started twice only the first result counts",     500, first_studio_seed},
+    MutantInfo{Mutant::step_starts_early,           "step-starts-early",           "a step waits for the whole of those before it",                    100, first_studio_seed},
+    MutantInfo{Mutant::pair_ignored,                "pair-ignored",                "a task waits for its partners",                                    300, first_studio_seed},
+    MutantInfo{Mutant::limit_ignored,               "limit-ignored",               "no more is out than counted limits allow",                         100, first_studio_seed},
+    MutantInfo{Mutant::heat_ignored,                "heat-ignored",                "a hot GPU gets nothing new",                                       300, first_studio_seed},
+    MutantInfo{Mutant::disabled_node_used,          "disabled-node-used",          "a node that is disabled gets nothing",                             100, first_studio_seed},
+    MutantInfo{Mutant::cut_moves,                   "cut-moves",                   "a task is what it was cut to be, also after a restart",            100, first_studio_seed},
 };
 // clang-format on
 

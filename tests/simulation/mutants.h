@@ -38,6 +38,13 @@ enum class Mutant : std::uint8_t {
   priority_ignored,
   pause_ignored,
   held_attempt_started_again,
+  second_start_accepted,
+  step_starts_early,
+  pair_ignored,
+  limit_ignored,
+  heat_ignored,
+  disabled_node_used,
+  cut_moves,
 };
 
 // Of the simulation that this thread runs; for the cores, which nobody passes it to.
@@ -48,7 +55,8 @@ struct MutantInfo {
   Mutant mutant;
   std::string_view name;
   std::string_view rule;       // of protocol.md, or the promise it breaks
-  std::uint32_t found_within;  // seeds, counted from 1
+  std::uint32_t found_within;  // seeds, counted from `from`
+  std::uint64_t from = 1;
 };
 
 std::span<const MutantInfo> mutants();

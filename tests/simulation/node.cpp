@@ -126,7 +126,7 @@ void Node::power_on() {
   planner::Policy policy;
   policy.may_reboot = policy.may_sleep = true;
   if (world_.is(Mutant::double_not_noticed)) policy.max_flaps = std::numeric_limits<std::uint32_t>::max();
-  planner_.emplace(id_, planner::Slots{slots_, 0}, epoch, delivering, policy);
+  planner_.emplace(id_, planner::Slots{slots_, hardware().gpu_slots}, epoch, delivering, policy);
   warm_.assign(slots_, "");
   inbox_.clear();
   runs_.clear();
@@ -147,13 +147,23 @@ void Node::power_on() {
     info.name = id_.str();
     info.agent_version = std::string("0.1.0");
     info.slots = slots_;
-    for (const auto& renderer : plan_.nodes.at(static_cast<std::size_t>(identity_)).renderers) {
+    info.gpu_slots = hardware().gpu_slots;
+    info.memory_mib = hardware().memory_mib;
+    for (std::uint32_t i = 0; i < info.gpu_slots; ++i) {
+      info.gpus.emplace_back();
+      info.gpus.back().index = i;
+    }
+    for (const auto& renderer : hardware().renderers) {
       info.renderers.push_back({renderer, "1"});
     }
     post(planner::InfoChanged{std::move(info)});
   });
   watch();
   deliver();
+}
+
+const NodePlan& Node::hardware() const {
+  return plan_.nodes.at(static_cast<std::size_t>(identity_));
 }
 
 void Node::watch() {
@@ -452,17 +462,25 @@ void Node::render(const AttemptKey& key, std::uint64_t serial) {
   const auto& profile = plan_.profiles.at(profile_of(run.task));
   const bool is_noop = run.task.renderer == "noop";
   warm_.at(static_cast<std::size_t>(run.slot)) = run.task.manifest;
-  const auto first = run.task.frames.at(0);
+  const auto& points = run.task.of_template;
+  const bool is_template = !points.document.empty();
+  const auto units = is_template ? points.count : run.task.frames.size();
+  // A unit of a template's step stands for a frame of that number.
+  const auto unit = [&](std::size_t i) {
+    return is_template ? static_cast<std::int32_t>(points.first + i) + 1 : run.task.frames.at(i);
+  };
+  const auto first = unit(0);
   post(planner::ProgressMade{key.first, key.second, payloads::TaskPhase::rendering, first, 0, std::nullopt});
 
   payloads::ResultReport report;
   std::int64_t takes_ms = 0;
-  for (std::size_t i = 0; i < run.task.frames.size() && !is_noop; ++i) {
+  for (std::size_t i = 0; i < units && !is_noop; ++i) {
     payloads::ResultFile file;
-    file.frame = run.task.frames.at(i);
+    file.frame = unit(i);
     const auto frame_ms = random.between(profile.mean_ms / 2, profile.mean_ms * 3 / 2);
     takes_ms += frame_ms;
-    file.path = fmt::format("{:04}.png", file.frame);
+    file.path = is_template ? fmt::format("s{}/{:04}.png", points.step, file.frame)
+                            : fmt::format("{:04}.png", file.frame);
     // Two renders of a frame are never the same bytes, so that a mixture of two would show.
     const auto content = random.next();
     file.digest = fmt::format("sha256:{:016x}{:016x}{:016x}{:016x}", content, mix(content), 0, 0);
@@ -481,8 +499,8 @@ void Node::render(const AttemptKey& key, std::uint64_t serial) {
   const auto cut_ms = random.between(0, std::max<std::int64_t>(takes_ms, 1));
   if (!is_noop) {
     bool is_bad = false;
-    for (std::size_t i = 0; i < run.task.frames.size() && profile.bad_frame != 0; ++i) {
-      is_bad = is_bad || static_cast<std::uint32_t>(run.task.frames.at(i)) % profile.bad_frame == 0;
+    for (std::size_t i = 0; i < units && profile.bad_frame != 0; ++i) {
+      is_bad = is_bad || static_cast<std::uint32_t>(unit(i)) % profile.bad_frame == 0;
     }
     if (is_bad || random.chance(profile.fails))
       fail_with("bad-frame", payloads::FailureScope::attempt, cut_ms);

@@ -82,6 +82,7 @@ class Node {
   [[nodiscard]] const NodeId& id() const { return id_; }
   [[nodiscard]] std::uint64_t epoch() const { return planner_->epoch(); }
   [[nodiscard]] std::uint32_t slots() const { return slots_; }
+  [[nodiscard]] const NodePlan& hardware() const;
   // Attempts that a renderer works on.
   struct Run {
     payloads::RunTask task;

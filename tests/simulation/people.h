@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,10 @@ class People {
  private:
   void submit(std::size_t number);
   void do_something();
+  void do_something_in_a_studio(const JobId& job, const NodeId& node);
+  void set_up_farm();
+  void settle_studio();
+  void change_node(const NodeId& node);
   void ask(const std::function<scheduler::Event(scheduler::RequestId)>& make, const Reply& reply);
 
   World& world_;
@@ -36,6 +41,7 @@ class People {
   const Plan& plan_;
   const std::vector<NodeId>& identities_;
   std::vector<JobId> jobs_;
+  std::map<std::size_t, JobId> by_plan_;
   std::size_t submitted_ = 0;
   bool is_settled_ = false;
 };

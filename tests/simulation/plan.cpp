@@ -1,6 +1,7 @@
 #include "plan.h"
 
 #include <algorithm>
+#include <array>
 
 namespace kiln::sim {
 
@@ -65,11 +66,90 @@ void draw_net(Random& random, NetPlan& net) {
   if (random.chance(0.3)) net.http_broken = 0.03;
 }
 
+scheduler::Needs draw_needs(Random& random, const Plan& plan, const JobPlan& job) {
+  scheduler::Needs needs;
+  needs.renderer = job.renderer;
+  const auto& best = plan.nodes.front();  // has whatever may be asked for
+  if (best.gpu_slots > 0 && random.chance(0.3)) needs.device = payloads::Device::gpu;
+  if (random.chance(0.1)) needs.device = payloads::Device::cpu;
+  if (random.chance(0.2)) {
+    const auto most = static_cast<std::int64_t>(best.memory_mib);
+    needs.amounts.push_back(
+        {"amount.worker.memory", static_cast<double>(random.between(most / 16, most)), {}});
+  }
+  if (random.chance(0.3)) {
+    needs.limits.push_back({"lic", static_cast<std::uint32_t>(random.between(1, 2))});
+    if (random.chance(0.3)) needs.limits.push_back({"usd", 1});
+  }
+  return needs;
+}
+
+void draw_steps(Random& random, const Plan& plan, JobPlan& job) {
+  const auto count = random.between(1, 5);
+  for (std::int64_t i = 0; i < count; ++i) {
+    scheduler::StepSpec step;
+    step.name = "s" + std::to_string(i);
+    step.units = i == 0 ? std::min(job.frames, 150U) : static_cast<std::uint32_t>(random.between(1, 60));
+    if (random.chance(0.3)) {
+      step.chunk = static_cast<std::uint32_t>(random.between(1, 4));
+      step.target_s = static_cast<std::uint32_t>(random.between(1, 30));
+    } else if (random.chance(0.3)) {
+      step.chunk = static_cast<std::uint32_t>(random.between(1, 10));
+    }
+    step.needs = draw_needs(random, plan, job);
+    for (std::uint32_t other = 0; other < i; ++other) {
+      const auto& earlier = job.steps[other];
+      const bool fits = step.pairs_with.empty() || earlier.max_tasks() == step.units;
+      if (earlier.target_s == 0 && fits && random.chance(0.3)) {
+        step.pairs_with.push_back(other);
+        step.units = earlier.max_tasks();
+        step.chunk = 1;
+        step.target_s = 0;
+      } else if (random.chance(0.35)) {
+        step.after.push_back(other);
+      }
+    }
+    job.steps.push_back(std::move(step));
+  }
+}
+
+// What studios have beside jobs of frames. Draws after everything else, so that nothing else changes by it.
+void draw_studio(Random& random, Plan& plan) {
+  for (auto& node : plan.nodes) {
+    const bool is_first = &node == &plan.nodes.front();
+    if (is_first || random.chance(0.4))
+      node.gpu_slots = static_cast<std::uint32_t>(random.between(1, node.slots));
+    node.memory_mib = is_first ? 65'536 : static_cast<std::uint64_t>(random.skewed(4'096, 65'536));
+  }
+  plan.settings.fair_share = random.chance(0.4);
+  plan.settings.limits["lic"] = static_cast<std::uint32_t>(random.between(2, 8));
+  if (random.chance(0.5)) plan.settings.limits["usd"] = static_cast<std::uint32_t>(random.between(1, 4));
+  for (std::size_t i = 0; i < plan.jobs.size(); ++i) {
+    auto& job = plan.jobs[i];
+    constexpr std::array users = {"anna", "bert", "cora"};
+    job.user = users.at(random.below(users.size()));
+    if (job.renderer != "noop" && random.chance(0.8)) draw_steps(random, plan, job);
+    auto& wishes = job.wishes;
+    if (random.chance(0.15)) wishes.slot_limit = static_cast<std::uint32_t>(random.between(1, 6));
+    if (random.chance(0.15)) wishes.node_limit = static_cast<std::uint32_t>(random.between(1, 3));
+    if (i > 0 && random.chance(0.2)) job.after.push_back(random.below(i));
+    if (random.chance(0.1)) job.start_ms = job.at_ms + random.between(1'000, plan.faults_ms / 2);
+  }
+  plan.faults.heat = random.chance(0.5) ? 30 : 0;
+}
+
 }  // namespace
+
+std::uint64_t JobPlan::tasks() const {
+  if (steps.empty()) return (frames + chunk - 1) / chunk;
+  std::uint64_t sum = 0;
+  for (const auto& step : steps) sum += step.max_tasks();
+  return sum;
+}
 
 std::uint64_t Plan::tasks() const {
   std::uint64_t sum = 0;
-  for (const auto& job : jobs) sum += (job.frames + job.chunk - 1) / job.chunk;
+  for (const auto& job : jobs) sum += job.tasks();
   return sum;
 }
 
@@ -128,6 +208,7 @@ Plan draw_plan(std::uint64_t seed) {
   plan.commit_ms = random.skewed(0, 50);
   plan.sync_ms = random.skewed(0, 300);
   for (const auto& profile : plan.profiles) plan.frame_ms = std::max(plan.frame_ms, 2 * profile.mean_ms);
+  if (plan.is_studio()) draw_studio(random, plan);
   return plan;
 }
 

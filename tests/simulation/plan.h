@@ -29,11 +29,21 @@ struct JobPlan {
   bool paused = false;
   std::string renderer;  // "blender", "other" or "noop"
   std::uint32_t profile = 0;
+  // Of a job from a template; empty: `frames` and `chunk` are all.
+  std::vector<scheduler::StepSpec> steps = {};
+  scheduler::JobWishes wishes = {};  // without the jobs, and with the moment, below
+  std::vector<std::size_t> after = {};
+  std::int64_t start_ms = 0;
+  std::string user = "anna";
+
+  [[nodiscard]] std::uint64_t tasks() const;  // at most
 };
 
 struct NodePlan {
   std::uint32_t slots = 1;
   std::vector<std::string> renderers;
+  std::uint32_t gpu_slots = 0;
+  std::uint64_t memory_mib = 0;
 };
 
 struct NetPlan {
@@ -51,7 +61,7 @@ struct NetPlan {
 // Faults of each kind in an hour, for the whole farm or, where it says so, for each node.
 struct FaultPlan {
   double node_power_loss = 0, agent_kill = 0, agent_stop = 0, partition = 0, node_disk_full = 0,
-         node_disk_slow = 0, clock_jump = 0, two_boxes = 0, state_lost = 0;  // each node
+         node_disk_slow = 0, clock_jump = 0, two_boxes = 0, state_lost = 0, heat = 0;  // each node
   double broker_kill = 0, controller_kill = 0, controller_kill_within = 0, controller_power_loss = 0,
          controller_disk_full = 0, blackout = 0, controller_disk_slow = 0, controller_partition = 0,
          retained_command = 0,
@@ -59,8 +69,13 @@ struct FaultPlan {
   double people = 0;      // edits, cancels, retries, deletions, drains
 };
 
+// Seeds from here on draw jobs as studios have them: steps, limits, wishes, GPUs, people who change settings.
+inline constexpr std::uint64_t first_studio_seed = 1'000'000;
+
 struct Plan {
   std::uint64_t seed = 0;
+  [[nodiscard]] bool is_studio() const { return seed >= first_studio_seed; }
+  scheduler::FarmSettings settings = {};
   scheduler::Policy policy;
   bool codec = false;          // every message goes through its text
   std::int64_t faults_ms = 0;  // how long faults go on

@@ -109,10 +109,23 @@ class Simulation {
             std::find(node.renderers.begin(), node.renderers.end(), job.renderer) != node.renderers.end();
         if (has) slots += node.slots;
       }
+      auto units = std::uint64_t{job.frames};
+      std::uint64_t longest = job.chunk;
+      if (!job.steps.empty()) {
+        units = longest = 0;
+        for (const auto& step : job.steps) {
+          units += step.units;
+          longest = std::max<std::uint64_t>(longest, step.target_s == 0 ? step.chunk : step.units);
+        }
+      }
+      // With limits, GPUs and memory asked for it may go one by one.
+      if (plan_.is_studio()) slots = 1;
       const auto& profile = plan_.profiles[job.profile];
       const auto hang_ms = static_cast<std::int64_t>(profile.hangs * static_cast<double>(plan_.hang_ms));
-      work_ms += job.frames * (profile.mean_ms + hang_ms + 1'000) / std::max<std::int64_t>(1, slots);
-      longest_ms = std::max(longest_ms, job.chunk * 2 * profile.mean_ms + plan_.hang_ms);
+      work_ms += static_cast<std::int64_t>(units) * (profile.mean_ms + hang_ms + 1'000) /
+                 std::max<std::int64_t>(1, slots);
+      longest_ms =
+          std::max(longest_ms, static_cast<std::int64_t>(longest) * 2 * profile.mean_ms + plan_.hang_ms);
     }
     return 600'000 + 2 * plan_.policy.quarantine_ms + 4 * work_ms +
            3 * plan_.policy.max_failures * longest_ms;
