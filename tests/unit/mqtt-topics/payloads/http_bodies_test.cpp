@@ -60,6 +60,27 @@ void every_body_survives_the_wire() {
   check_ok(shortest);
   check(*shortest == noop);
 
+  JobSubmission templated;
+  templated.type = "openjd";
+  templated.job_template = TemplateText{"name: \"x\"\n", false};
+  templated.environments = {{R"({"a":1})", true}};
+  templated.parameters = {{"Frames", "1-24"}, {"Count", "3"}};
+  templated.frame_by_frame = {{"Comp", "Render"}};
+  templated.production = {"film", "010", "0040"};
+  templated.tags = {"rtx"};
+  templated.slot_limit = 4;
+  templated.node_limit = 2;
+  templated.limits = {{"nuke", 2}};
+  templated.after = {"7", "8-k3fqa"};
+  templated.start_ms = 1'800'000'000'000;
+  const auto whole = decode_job_submission(encode(templated));
+  check_ok(whole);
+  check(*whole == templated);
+  const JobDocument document{*templated.job_template, templated.environments, templated.parameters};
+  const auto read = decode_job_document(encode(document));
+  check_ok(read);
+  check(*read == document);
+
   const auto report = decode_result_report(encode(success()));
   check_ok(report);
   check(*report == success());
@@ -142,7 +163,18 @@ void a_malformed_body_is_refused_by_the_name_of_its_field() {
       {of("a", R"(,"mappings":[{"from":"","to":"a"}])"), "manifest.mappings[0].from: a path is expected"},
       {job(R"("frames":"1-3")"), "job.manifest: missing"},
       {job(R"("type":"noop")"), "job.frames: missing"},
-      {job(R"("type":"maya","frames":"1")"), "job.type: 'maya' is no job type: blender or noop is expected"},
+      {job(R"("type":"May A","frames":"1")"),
+       "job.type: 'May A' is no job type: blender, noop, openjd or the name of a job type is expected"},
+      {job(R"("type":"openjd")"), "job.template: missing"},
+      {job(R"("type":"noop","frames":"1","template":{"text":"x"})"),
+       "job.template: it goes with type openjd alone"},
+      {job(R"("type":"openjd","template":{"text":"x","syntax":"xml"})"),
+       "job.template.syntax: yaml or json is expected"},
+      {job(R"("type":"mine","parameters":{"Frames":[1]})"),
+       "job.parameters.Frames: a string or a number is expected"},
+      {job(R"("type":"mine","limits":[{"name":"Nuke X"}])"),
+       "job.limits[0].name: 1 to 32 of a-z, 0-9 and - are expected"},
+      {job(R"("type":"mine","tags":["a b"])"), "job.tags: each is expected to be 1 to 32 of a-z, 0-9 and -"},
       {job(R"("type":"noop","frames":"10-1")"), "job.frames: 10-1 runs backwards: write 1-10"},
       {job(R"("type":"noop","frames":"a-b")"),
        "job.frames: 'a-b' is no frame range: write 1-24, 7 or 1-100x10"},
