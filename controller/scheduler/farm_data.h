@@ -142,7 +142,10 @@ struct Job {
   bool is_early = false;
   std::uint32_t out = 0;                   // leases
   std::map<NodeNo, std::uint32_t> out_on;  // …by node
-  bool holds_pools = false;                // it is live, and its steps are counted in their pools
+  // …and by lane: how many, and how many slots that is at most. `slots`: the sum of the latter.
+  std::map<LaneNo, std::pair<std::uint32_t, std::uint32_t>> out_lanes;
+  std::uint32_t slots = 0;
+  bool holds_pools = false;  // it is live, and its steps are counted in their pools
   // Mean seconds of its tasks by node, for the tail: sum and count.
   std::map<NodeNo, std::pair<double, std::uint32_t>> speed;
 
@@ -392,7 +395,10 @@ struct FarmState::Data {
   void hold(const LeaseKey& key, Lease lease);  // with its node's load
   void drop(const LeaseKey& key);
   void set_phase(Lease& lease, payloads::TaskPhase phase);
-  void set_slot(Lease& lease, int slot);  // as the node says
+  void set_slot(const LeaseKey& key, Lease& lease, int slot);  // as the node says
+  void count_slots(Job& job, const Lease& lease, int sign);    // that the job has
+  // What its end is estimated from, and the estimate. O(steps).
+  static void estimate(Job& job, Instant now);
   void set_recalled(const LeaseKey& key, Lease& lease, bool recalled);
   void set_due(const LeaseKey& key, Lease& lease, std::int64_t due_mono_ms);
   void replace(Node& node);  // the node's place in the indexes, from what is true now

@@ -65,16 +65,30 @@ void FarmState::Data::set_phase(Lease& lease, payloads::TaskPhase phase) {
   replace(node(lease.node));
 }
 
+void FarmState::Data::count_slots(Job& job, const Lease& lease, int sign) {
+  const auto lane = lane_of(lease.node, lease.kind);
+  auto& [count, slots] = job.out_lanes[lane];
+  job.slots -= slots;
+  count = sign > 0 ? count + 1 : count - 1;
+  const auto room = node(lease.node).lanes.at(lease.kind).slots * full_level / lease.weight;
+  slots = std::min(count, std::max(room, 1U));
+  job.slots += slots;
+  if (count == 0) job.out_lanes.erase(lane);
+}
+
 // After a restart the kind was guessed.
-void FarmState::Data::set_slot(Lease& lease, int slot) {
+void FarmState::Data::set_slot(const LeaseKey& key, Lease& lease, int slot) {
   lease.slot = slot;
   auto& holder = node(lease.node);
   if (slot < 0 || holder.slots() == 0) return;
   const auto kind = static_cast<std::uint32_t>(slot) < holder.lanes[gpu_lane].slots ? gpu_lane : cpu_lane;
   if (lease.kind == kind || holder.lanes.at(kind).slots == 0) return;
+  auto& job = jobs.at(key.job);
+  count_slots(job, lease, -1);
   tally(lease, -1);
   lease.kind = static_cast<std::uint8_t>(kind);
   tally(lease, 1);
+  count_slots(job, lease, 1);
   replace(holder);
 }
 

@@ -208,7 +208,7 @@ void Turn::compare_inventory(Node& node, const payloads::NodeTasks& tasks) {
     auto* lease = data_.find_lease(key);
     listed.insert(key);
     lease->seen = true;
-    data_.set_slot(*lease, held.slot);
+    data_.set_slot(key, *lease, held.slot);
     if (lease->phase != held.phase) account(node);
     data_.set_phase(*lease, held.phase);
     if (held.phase == payloads::TaskPhase::rendering && lease->started_mono_ms == 0)

@@ -192,6 +192,7 @@ void FarmState::Data::tally_out(const LeaseKey& key, const Lease& lease, int sig
   auto& here = job.out_on[lease.node];
   add(here, 1);
   if (here == 0) job.out_on.erase(lease.node);
+  count_slots(job, lease, sign);
   if (is_limited) refresh_ready_all(job);
 
   auto& user = users[job.user - 1];

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 namespace kiln::scheduler {
 
@@ -156,9 +157,69 @@ double percent(const JobRow& job) {
   return total == 0 ? 0 : 100.0 * job.counts.done / total;
 }
 
+namespace {
+
+// How many whole steps come before each, one after another. Steps that go pairwise go side by side.
+std::vector<std::uint32_t> levels_of(const std::vector<StepSpec>& steps) {
+  std::vector<std::uint32_t> levels(std::max<std::size_t>(steps.size(), 1), 0);
+  // Mostly they stand in order, and one round does; never more than there are steps, since there is no cycle.
+  for (std::size_t round = 0; round < steps.size(); ++round) {
+    const auto before = levels;
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      for (const auto other : steps[i].after) levels[i] = std::max(levels[i], levels[other] + 1);
+      for (const auto other : steps[i].pairs_with) levels[i] = std::max(levels[i], levels[other]);
+    }
+    if (levels == before) break;
+  }
+  return levels;
+}
+
+// What is left of steps that go side by side.
+struct Level {
+  double work_s = 0;  // on one slot
+  double tasks = 0;
+  double longest_s = 0;  // of one task, on average
+};
+
+// Slots are busy until nothing waits any more; from then on each ends when its task does, the last one about
+// a whole task later.
+double seconds_of(const Level& level, double slots) {
+  if (level.tasks <= 0) return 0;
+  const double mean_s = level.work_s / level.tasks;
+  const double tail_s = level.tasks <= slots ? 0 : mean_s / 2 * (1 - 1 / slots);
+  return std::max(level.work_s / slots + tail_s, level.longest_s);
+}
+
+double left_s(const JobRow& job) {
+  const double usual_s = job.render_s / job.counts.done;
+  const auto levels = levels_of(job.spec.steps);
+  std::map<std::uint32_t, Level> left;
+  double running = 0;
+  for (std::size_t i = 0; i < job.step_mean_s.size() && i < levels.size(); ++i) {
+    const auto& counts = job.spec.steps.empty() ? job.counts : job.steps.at(i);
+    const double mean_s = job.step_mean_s[i] > 0 ? job.step_mean_s[i] : usual_s;
+    // Of what renders half is done, on average; what is out beyond the slots only waits there.
+    const double at_work = std::min<double>(counts.running, std::max(0.0, job.slots_at_work - running));
+    running += at_work;
+    const double tasks = counts.queued + counts.running;
+    if (tasks == 0) continue;
+    auto& level = left[levels[i]];
+    level.work_s += mean_s * (tasks - at_work / 2);
+    level.tasks += tasks;
+    level.longest_s = std::max(level.longest_s, counts.queued > 0 ? mean_s : mean_s / 2);
+  }
+  double sum_s = 0;
+  for (const auto& [number, level] : left) sum_s += seconds_of(level, job.slots_at_work);
+  return sum_s;
+}
+
+}  // namespace
+
 std::optional<double> eta_s(const JobRow& job) {
   const auto& counts = job.counts;
   if (counts.done == 0 || counts.running == 0) return std::nullopt;
+  if (!job.step_mean_s.empty() && job.slots_at_work > 0) return left_s(job);
+  // As the store has it: without a scheduler nobody knows more than the counts.
   const double mean_s = job.render_s / counts.done;
   // counts.running includes what waits on a node behind its slots: one task a slot, more of short ones, as
   // Policy::queue_ahead_ms (2 s) and max_queue_ahead (16) have it.

@@ -153,6 +153,11 @@ struct JobRow {
   std::int64_t created_ms = 0;  // unix ms; 0 = not yet, here and below
   std::int64_t started_ms = 0;
   std::int64_t finished_ms = 0;
+  // Mean seconds of what is left of each step, as its done tasks have it (0: none is done), and how many
+  // slots work on the job: what its end is estimated from. Of a job without a template there is one. Not
+  // stored.
+  std::vector<double> step_mean_s = {};
+  std::uint32_t slots_at_work = 0;
   friend bool operator==(const JobRow&, const JobRow&) = default;
 };
 
@@ -302,8 +307,8 @@ std::string held_reason(const TaskRow& task);
 std::string_view shown_state(const JobRow& job);
 // done / total, 0 to 100.
 double percent(const JobRow& job);
-// Seconds left if the mean of the done tasks holds, over the slots that work on it now; nullopt until one is
-// done and one is running.
+// Seconds left if the means of the done tasks hold, on as many slots as work on it now: step after step where
+// one waits for the whole of another. nullopt until a task is done and one is out.
 std::optional<double> eta_s(const JobRow& job);
 payloads::JobStatus job_status(const JobRow& job);
 

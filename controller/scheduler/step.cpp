@@ -52,6 +52,7 @@ std::vector<Effect> Turn::run(const Event& event) {
   for (const auto number : jobs_) {
     const auto job = data_.jobs.find(number);
     if (job == data_.jobs.end()) continue;  // erased in this turn
+    FarmState::Data::estimate(job->second, now_);
     ordered.emplace_back(SaveJob{job->second.row});
     effects_.emplace_back(JobChanged{job->second.row});
   }

@@ -44,6 +44,24 @@ std::uint32_t FarmState::Data::take_fresh(Job& job, Step& step) {
   return index;
 }
 
+void FarmState::Data::estimate(Job& job, Instant now) {
+  auto& means = job.row.step_mean_s;
+  means.clear();
+  for (const auto& step : job.steps) {
+    double mean_s = step.counts.done == 0 ? 0 : step.done_s / step.counts.done;
+    // What is left may be cut larger or smaller than what is done.
+    const auto left = step.total - step.counts.done;
+    if (step.is_cut() && step.done_units > 0 && left > 0) {
+      const auto units = step.spec.units - std::min<std::uint64_t>(step.done_units, step.spec.units);
+      mean_s = step.done_s / static_cast<double>(step.done_units) * static_cast<double>(units) / left;
+    }
+    means.push_back(mean_s);
+  }
+  job.row.slots_at_work = job.slots;
+  const auto left_s = job.row.state == JobState::active ? eta_s(job.row) : std::nullopt;
+  job.row.eta_unix_ms = left_s ? now.unix_ms + static_cast<std::int64_t>(1000 * *left_s) : 0;
+}
+
 bool FarmState::Data::pair_is_ready(const Job& job, const Step& step, std::uint32_t index) {
   const auto local = index - step.first;
   return std::all_of(step.spec.pairs_with.begin(), step.spec.pairs_with.end(), [&](StepNo other) {
