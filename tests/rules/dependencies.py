@@ -27,14 +27,15 @@ MAY_KNOW = {
     "web": {"base"},
     "cli": ADAPTER | {"compiler", "openjd"},
     "uplink": ADAPTER | {"planner"},
-    "session": ADAPTER | {"planner", "openjd", "actions"},
+    "cage": {"base", "runtime"},
+    "session": ADAPTER | {"planner", "openjd", "actions", "cage"},
     "resident": ADAPTER | {"session"},
     "actions": ADAPTER | {"planner", "openjd"},
     "transfer": ADAPTER | {"planner"},
     "telemetry": ADAPTER | {"planner"},
 }
 CONTROLLER = {"scheduler", "compiler", "store", "fleet", "files", "http", "api", "web", "cli"}
-AGENT = {"planner", "uplink", "session", "actions", "transfer", "telemetry"}
+AGENT = {"planner", "uplink", "session", "actions", "cage", "transfer", "telemetry"}
 DAEMON_MAY_KNOW = {
     "controller": ADAPTER | (CONTROLLER - {"cli"}),
     "node-agent": ADAPTER | AGENT,
