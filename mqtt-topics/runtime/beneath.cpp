@@ -56,7 +56,8 @@ Status copy(int from_folder, const std::string& from, int to_folder, const std::
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail(os_error(errno, fmt::format("reading '{}'", from)));
     if (got == 0) break;
-    auto written = write_all(out.get(), {buffer.data(), static_cast<std::size_t>(got)}, fmt::format("while copying '{}'", to));
+    auto written = write_all(out.get(), {buffer.data(), static_cast<std::size_t>(got)},
+                             fmt::format("while copying '{}'", to));
     if (!written) return written;
   }
   if (::fsync(out.get()) != 0) return fail(os_error(errno, fmt::format("syncing '{}'", to)));
@@ -80,7 +81,8 @@ Status list(int fd, const std::string& path, std::size_t depth, std::vector<std:
     const auto inner = path.empty() ? name : path + "/" + name;
     if (S_ISREG(info.st_mode)) out.push_back(inner);
     if (!S_ISDIR(info.st_mode)) continue;
-    if (depth == max_depth) return fail(Code::invalid, fmt::format("folders are more than {} deep", max_depth));
+    if (depth == max_depth)
+      return fail(Code::invalid, fmt::format("folders are more than {} deep", max_depth));
     int next = ::openat(here, name.c_str(), folder_flags);
     if (next < 0 && errno == EACCES && ::fchmodat(here, name.c_str(), 0700, 0) == 0)
       next = ::openat(here, name.c_str(), folder_flags);
@@ -101,7 +103,8 @@ Result<Beneath> Beneath::open(const fs::path& folder) {
 Result<Beneath> Beneath::walk(const fs::path& path, bool makes) const {
   Fd at(::fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0));
   if (!at) return fail(os_error(errno, "opening a folder"));
-  if (path.is_absolute()) return fail(Code::invalid, fmt::format("'{}' is no path below a folder", path.native()));
+  if (path.is_absolute())
+    return fail(Code::invalid, fmt::format("'{}' is no path below a folder", path.native()));
   for (const auto& part : path) {
     const auto& name = part.native();
     if (name == ".." || name == ".")
@@ -140,8 +143,9 @@ Status Beneath::move_file(const fs::path& path, const Beneath& to, const std::st
   if (last.empty() || last == "..") return fail(Code::invalid, fmt::format("'{}' is no file", path.native()));
   if (!is_regular(from->fd(), last.c_str())) {
     const bool is_there = ::faccessat(from->fd(), last.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-    return fail(is_there ? Code::invalid : Code::not_found,
-                fmt::format("'{}' is {}", path.native(), is_there ? "no file but something else" : "not there"));
+    return fail(
+        is_there ? Code::invalid : Code::not_found,
+        fmt::format("'{}' is {}", path.native(), is_there ? "no file but something else" : "not there"));
   }
   if (::renameat(from->fd(), last.c_str(), to.fd(), name.c_str()) != 0) {
     if (errno == EXDEV) return copy(from->fd(), last, to.fd(), name);

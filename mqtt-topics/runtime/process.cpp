@@ -71,7 +71,7 @@ class Starter {
 // ---- between fork and exec ------------------------------------------------------------------------------
 // Only async-signal-safe calls from here on: other threads' locks may be held for ever in the child.
 
-enum class Step : int { descriptors, limits, group, cwd, exec };
+enum class Step : int { descriptors, limits, cwd, exec };
 struct Trouble {
   Step step;
   int error;
@@ -87,7 +87,6 @@ struct Plan {
   std::vector<int> copies;               // room for as many
   Limits limits;
   int niceness = 0;
-  int join_fd = -1;
   int report_fd = -1;
 };
 
@@ -111,7 +110,6 @@ bool limit(int which, std::uint64_t value) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != plan.parent) ::_exit(127);  // it died before we asked to be told
   ::setpgid(0, 0);
-  if (plan.join_fd >= 0 && ::write(plan.join_fd, "0", 1) != 1) report(plan.report_fd, Step::group);
   for (int signal = 1; signal < NSIG; ++signal) ::signal(signal, SIG_DFL);
   sigset_t none;
   ::sigemptyset(&none);
@@ -178,8 +176,6 @@ Error trouble_error(const Trouble& trouble, const SpawnOptions& options, const f
       return os_error(trouble.error, fmt::format("preparing the descriptors of {}", name));
     case Step::limits:
       return os_error(trouble.error, fmt::format("limiting {}", name));
-    case Step::group:
-      return os_error(trouble.error, fmt::format("putting {} into its control group", name));
     case Step::cwd:
       return os_error(trouble.error, fmt::format("starting {} in {}", name, options.cwd.native()));
     case Step::exec:
@@ -269,7 +265,6 @@ Result<Process> Process::spawn(const SpawnOptions& options) {
   }
   plan.copies.resize(plan.fds.size());
   plan.niceness = options.niceness;
-  plan.join_fd = options.join_fd;
   plan.report_fd = trouble_pipe->write.get();
 
   pid_t pid = -1;

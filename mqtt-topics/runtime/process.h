@@ -47,8 +47,7 @@ struct SpawnOptions {
   Limits limits;
   int niceness = 0;              // added to ours; 19 is the least urgent
   bool keeps_group = false;      // what it left behind in its group when it ended by itself lives on
-  Launcher* launcher = nullptr;  // starts there; borrowed for the call; `limits` and join_fd are not for it
-  int join_fd = -1;              // a control group's cgroup.procs, open for writing: it starts in that group
+  Launcher* launcher = nullptr;  // starts there; borrowed for the call; `limits` are not for it
 };
 
 // A child of somebody else, who starts it for us.

@@ -146,7 +146,8 @@ class Run {
       is_notified_ = true;
       kill_at_ = kill_at;
       const auto info = Json::object({{"NotifyEnd", utc(runtime::now().after_ms(notify_ms).unix_ms)}}).dump();
-      if (const auto written = runtime::write_file_in(command_.folder->get(), command_.cancel_info, info); !written)
+      if (const auto written = runtime::write_file_in(command_.folder->get(), command_.cancel_info, info);
+          !written)
         note(written.error().message);
       note(fmt::format("Sending SIGTERM; it has {} s to end", (notify_ms + 999) / 1000));
       process_.signal(SIGTERM);

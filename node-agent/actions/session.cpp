@@ -95,7 +95,7 @@ struct Session::State {
   Config config;
   fs::path folder;
   runtime::Fd folder_fd;  // the folder itself, whatever its name leads to by now
-  std::string marker;  // of everything in this session, with a '/' at its end
+  std::string marker;     // of everything in this session, with a '/' at its end
   openjd::Symbols symbols;
   Variables variables;
   Redaction redaction;

@@ -71,7 +71,8 @@ class Session {
     std::vector<std::pair<std::string, std::string>> environment;
     // Where its processes run; none: as ours do. Outlives the session.
     runtime::Launcher* launcher = nullptr;
-    // Where embedded files go that a launcher's processes see, and cannot change; exists. "": the session's folder.
+    // Where embedded files go that a launcher's processes see, and cannot change; exists. "": the session's
+    // folder.
     std::filesystem::path files_root = {};
     // All from the thread that runs an action.
     std::function<void(const LogLine&)> on_line;

@@ -5,11 +5,15 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <system_error>
 #include <utility>
@@ -28,8 +32,6 @@ constexpr auto start_within = 10s;  // milliseconds on an idle box
 constexpr auto order_within = 10s;  // the warden gives up on what cannot die after five
 constexpr std::size_t max_words = 4096;
 constexpr std::uint64_t mib = 1024UL * 1024;
-constexpr std::uint64_t spare_processes =
-    32;  // as the warden's: it says what happened before the kernel refuses
 
 std::string read_words(const runtime::Fd& pipe) {
   std::string text;
@@ -164,9 +166,48 @@ std::string request_of(const runtime::SpawnOptions& options, const fs::path& pro
   return text;
 }
 
+// bwrap as our child. `fds`: its output, control, trouble.
+Result<runtime::Process> start(const std::vector<std::string>& argv, const std::vector<int>& fds) {
+  runtime::SpawnOptions options;
+  options.argv = argv;
+  options.cwd = "/";
+  options.descriptors = {{fds[0], STDOUT_FILENO},
+                         {fds[0], STDERR_FILENO},
+                         {fds[1], wire::control_fd},
+                         {fds[2], wire::trouble_fd}};
+  auto process = runtime::Process::spawn(options);
+  if (process || process.error().code != Code::not_found) return process;
+  return fail(Code::not_found,
+              "bubblewrap is not installed, and tasks run in cages that it makes: apt-get install "
+              "bubblewrap, or [cage] enabled = false in agent.toml");
+}
+
+// bwrap as the child of a service, in a control group of its own.
+Status ask_for(const std::vector<std::string>& argv, const std::vector<int>& fds, const fs::path& service) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const auto name = service.native();
+  if (name.size() >= sizeof address.sun_path) return fail(Code::invalid, name + " is too long for a socket");
+  std::memcpy(address.sun_path, name.c_str(), name.size() + 1);
+  const runtime::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket || ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return fail(Code::unavailable,
+                fmt::format("nothing makes cages at {} ({}): systemctl enable --now kiln-cage.socket", name,
+                            std::strerror(errno)));
+  }
+  std::string text;
+  for (const auto& one : argv) text.append(one.c_str(), one.size() + 1);
+  const wire::Enter enter{static_cast<std::uint32_t>(text.size()), static_cast<std::uint32_t>(argv.size())};
+  if (send_with(socket.get(), &enter, sizeof enter, fds) &&
+      send_with(socket.get(), text.data(), text.size(), {})) {
+    return {};
+  }
+  return fail(runtime::os_error(errno, "asking for a cage at " + name));
+}
+
 }  // namespace
 
-Result<std::unique_ptr<Cage>> Cage::open(const Plan& plan, const fs::path& group) {
+Result<std::unique_ptr<Cage>> Cage::open(const Plan& plan) {
   auto control = make_sockets(SOCK_SEQPACKET);
   if (!control) return fail(std::move(control.error()));
   auto trouble = runtime::make_pipe();
@@ -174,27 +215,14 @@ Result<std::unique_ptr<Cage>> Cage::open(const Plan& plan, const fs::path& group
   auto errors = runtime::make_pipe();
   if (!errors) return fail(std::move(errors.error()));
   std::unique_ptr<Cage> cage(new Cage);
-  if (!group.empty()) {
-    auto made = Group::make(group, plan.bounds.memory_mib * mib, plan.bounds.processes + spare_processes);
-    if (!made) return fail(std::move(made.error()));
-    cage->group_ = std::move(*made);
+  const std::vector<int> theirs = {errors->write.get(), control->second.get(), trouble->write.get()};
+  if (plan.service.empty()) {
+    auto process = start(arguments(plan), theirs);
+    if (!process) return fail(std::move(process.error()));
+    cage->process_ = std::move(*process);
+  } else if (auto asked = ask_for(arguments(plan), theirs, plan.service); !asked) {
+    return fail(std::move(asked.error()));
   }
-  runtime::SpawnOptions options;
-  options.argv = arguments(plan);
-  options.cwd = "/";
-  options.descriptors = {{errors->write.get(), STDOUT_FILENO},
-                         {errors->write.get(), STDERR_FILENO},
-                         {control->second.get(), wire::control_fd},
-                         {trouble->write.get(), wire::trouble_fd}};
-  options.join_fd = cage->group_.join_fd();
-  auto process = runtime::Process::spawn(options);
-  if (!process) {
-    if (process.error().code != Code::not_found) return fail(std::move(process.error()));
-    return fail(Code::not_found,
-                "bubblewrap is not installed, and tasks run in cages that it makes: apt-get install "
-                "bubblewrap, or [cage] enabled = false in agent.toml");
-  }
-  cage->process_ = std::move(*process);
   cage->control_ = std::move(control->first);
   cage->trouble_ = std::move(trouble->read);
   cage->errors_ = std::move(errors->read);
@@ -213,19 +241,19 @@ Status Cage::greet(const fs::path& bwrap) {
     go_first(pid_of(warden_));
     return {};
   }
-  const auto status = process_.kill();
+  const auto ended =
+      process_.running() ? process_.kill().str() : std::string("no word, as the service started it");
   const auto words = read_words(errors_);
-  return fail(
-      Code::denied,
-      fmt::format("a cage for tasks cannot be made here: {}{}",
-                  words.empty() ? fmt::format("{} ended with {}", bwrap.native(), status.str()) : words,
-                  what_helps(words)));
+  return fail(Code::denied,
+              fmt::format("a cage for tasks cannot be made here: {}{}",
+                          words.empty() ? fmt::format("{} ended with {}", bwrap.native(), ended) : words,
+                          what_helps(words)));
 }
 
 Cage::~Cage() {
   control_.reset();
   if (process_.running()) process_.kill();
-  group_.kill();
+  if (warden_) ::syscall(SYS_pidfd_send_signal, warden_.get(), SIGKILL, nullptr, 0);
   // The first process of a cage is gone when all others are. One that hangs in a driver is not waited for.
   if (warden_) static_cast<void>(runtime::wait_readable(warden_.get(), order_within));
 }
@@ -310,8 +338,6 @@ void Cage::sweep(std::size_t level) {
 std::string Cage::trouble() {
   if (!told_.empty()) return {};
   told_ = read_words(trouble_);
-  if (told_.empty() && group_.out_of_memory() > 0)
-    told_ = "it needed more memory than it may have ([cage] memory_mib of this box)";
   return told_;
 }
 
@@ -347,7 +373,12 @@ Status write_accounts(const fs::path& folder) {
   return runtime::write_file_atomically(folder / "group", "root:x:0:\nrender:x:1000:\nnogroup:x:65534:\n");
 }
 
-Status try_out(const fs::path& scratch) {
+fs::path find_service() {
+  const char* socket = std::getenv("KILN_CAGE_SOCKET");  // kiln-agent.service says so
+  return socket == nullptr ? fs::path() : fs::path(socket);
+}
+
+Status try_out(const fs::path& scratch, const fs::path& service) {
   auto warden = find_warden();
   if (!warden) return fail(std::move(warden.error()));
   auto pattern = (scratch / "cage-XXXXXX").native();
@@ -356,6 +387,7 @@ Status try_out(const fs::path& scratch) {
   const auto try_in = [&]() -> Status {
     if (auto written = write_accounts(folder); !written) return written;
     Plan plan;
+    plan.service = service;
     plan.warden = *warden;
     plan.layout = look_at_layout();
     plan.bounds = bounds_of(Settings{}, 1024, 1, 1024);

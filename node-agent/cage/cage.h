@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "base/result.h"
-#include "cage/cgroup.h"
 #include "cage/plan.h"
 #include "runtime/fd.h"
 #include "runtime/process.h"
@@ -20,8 +19,8 @@ namespace kiln::cage {
 class Cage : public runtime::Launcher {
  public:
   // Errors: not_found when bwrap or kiln-cage is not installed; denied when the kernel refuses, with bwrap's
-  // words. `group`: where its processes belong; "" for none.
-  static Result<std::unique_ptr<Cage>> open(const Plan& plan, const std::filesystem::path& group = {});
+  // words; unavailable when the service that should make it does not answer.
+  static Result<std::unique_ptr<Cage>> open(const Plan& plan);
   ~Cage() override;  // nothing that was started in it is left afterwards
   Cage(const Cage&) = delete;
 
@@ -43,7 +42,6 @@ class Cage : public runtime::Launcher {
   runtime::Fd trouble_;
   runtime::Fd errors_;
   runtime::Fd warden_;  // its pidfd: readable when everything in the cage is gone
-  Group group_;
   std::string told_;
 };
 
@@ -54,8 +52,11 @@ Result<std::filesystem::path> find_warden();
 // The files of Plan::accounts. Errors: io.
 Status write_accounts(const std::filesystem::path& folder);
 
+// The socket of the service that makes cages where the agent itself may not: under systemd. "" elsewhere.
+std::filesystem::path find_service();
+
 // Whether cages work here: makes one, in a folder that it makes below `scratch`, and runs a program in it.
 // Errors: those of Cage::open, saying what would help.
-Status try_out(const std::filesystem::path& scratch);
+Status try_out(const std::filesystem::path& scratch, const std::filesystem::path& service);
 
 }  // namespace kiln::cage

@@ -53,9 +53,8 @@ Bounds bounds_of(const Settings& settings, std::uint64_t memory_mib, std::uint32
 std::vector<std::string> arguments(const Plan& plan) {
   std::vector<std::string> out = {plan.bwrap.native()};
   const auto add = [&](std::initializer_list<std::string> more) { out.insert(out.end(), more); };
-  add({"--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--uid", "1000",
-       "--gid", "1000", "--hostname", "kiln", "--cap-drop", "ALL", "--new-session", "--die-with-parent",
-       "--as-pid-1"});
+  add({"--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--uid", "1000", "--gid", "1000",
+       "--cap-drop", "ALL", "--new-session", "--die-with-parent", "--as-pid-1"});
 
   add({"--ro-bind", "/usr", "/usr"});
   for (const auto& [path, target] : plan.layout) {

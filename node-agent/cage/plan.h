@@ -33,6 +33,7 @@ using Layout = std::vector<std::pair<std::string, std::string>>;
 
 struct Plan {
   std::filesystem::path bwrap = "bwrap";
+  std::filesystem::path service;  // a socket of whoever starts bwrap for us; "": we do
   std::filesystem::path warden;
   Layout layout;
   Bounds bounds;

@@ -501,12 +501,51 @@ class Warden {
   Warden(std::move(bounds)).run();
 }
 
+// ---- for an agent that may not make cages itself --------------------------------------------------------
+
+// Becomes the bwrap that the agent on the other end of `socket` asks for. Its arguments are the agent's: this
+// only is where namespaces are allowed.
+[[noreturn]] void enter(int socket) {
+  wire::Enter enter;
+  std::vector<int> fds;
+  if (receive_with(socket, &enter, sizeof enter, fds) != sizeof enter || fds.size() != 3 ||
+      enter.arguments == 0 || enter.bytes == 0 || enter.bytes > wire::max_request_bytes) {
+    errno = EPROTO;
+    give_up("listening to the agent");
+  }
+  std::string text(enter.bytes, '\0');
+  if (!receive_all(socket, text.data(), text.size())) give_up("listening to the agent");
+  std::vector<char*> argv;
+  for (std::size_t at = 0; at < text.size() && text.back() == '\0'; at = text.find('\0', at) + 1)
+    argv.push_back(text.data() + at);
+  if (argv.size() != enter.arguments) {
+    errno = EPROTO;
+    give_up("listening to the agent");
+  }
+  argv.push_back(nullptr);
+  constexpr int above = 10;  // the numbers that are wanted
+  for (auto& one : fds) one = ::fcntl(one, F_DUPFD_CLOEXEC, above);
+  const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  const std::array wanted = {std::pair(null, STDIN_FILENO), std::pair(fds[0], STDOUT_FILENO),
+                             std::pair(fds[0], STDERR_FILENO), std::pair(fds[1], wire::control_fd),
+                             std::pair(fds[2], wire::trouble_fd)};
+  for (const auto& [ours, theirs] : wanted) {
+    if (::dup2(ours, theirs) < 0) give_up("preparing descriptors");
+  }
+  constexpr unsigned cloexec = 1U << 2U;  // CLOSE_RANGE_CLOEXEC
+  ::syscall(SYS_close_range, 5U, UINT_MAX, cloexec);
+  ::execvp("bwrap", argv.data());
+  give_up("starting bwrap (apt-get install bubblewrap)");
+}
+
 }  // namespace
 
 }  // namespace kiln::cage
 
 // kiln-cage PROCESSES MEMORY_MIB SCRATCH_MIB FOLDER...
+// kiln-cage --enter      with the agent's connection as standard input
 int main(int argc, char** argv) {
+  if (argc == 2 && std::strcmp(argv[1], "--enter") == 0) kiln::cage::enter(STDIN_FILENO);
   if (argc < 4) {
     std::fprintf(stderr, "kiln-cage is started by kiln-agent: it keeps what a task runs in its cage\n");
     return 2;

@@ -11,6 +11,14 @@
 
 namespace kiln::cage::wire {
 
+// To a service that makes cages for an agent that may not (systemd/kiln-cage@.service): this and the
+// descriptors of its standard output, control and trouble; then the arguments of bwrap, each with a NUL at
+// its end.
+struct Enter {
+  std::uint32_t bytes = 0;
+  std::uint32_t arguments = 0;
+};
+
 // The warden's descriptors.
 constexpr int control_fd = 3;
 constexpr int trouble_fd = 4;  // why it killed everything, as text

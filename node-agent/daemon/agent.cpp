@@ -22,7 +22,6 @@
 
 #include "base/version.h"
 #include "cage/cage.h"
-#include "cage/cgroup.h"
 #include "daemon/cages.h"
 #include "daemon/discovery.h"
 #include "daemon/programs.h"
@@ -296,13 +295,14 @@ struct Agent::Parts {
     session::Config session;
     if (config_.cage.enabled) {
       session.cage = cage_config(config_, hardware_, slots_.with_gpu, slots_.count);
-      auto groups = cage::take_over();
-      log::info("agent", "each slot's tasks run in a cage: {}; {}", describe(*session.cage),
-                groups ? std::string("the kernel bounds it")
-                       : fmt::format("bounds are kept by watching, without control groups ({})", groups.error().message));
-      if (groups) session.cage->groups = std::move(*groups);
+      session.cage->service = cage::find_service();
+      log::info("agent", "each slot's tasks run in cages: {}{}", describe(*session.cage),
+                session.cage->service.empty()
+                    ? "; without systemd's control groups, bounds are kept by watching"
+                    : "");
     } else {
-      log::warn("agent", "[cage] enabled = false: tasks run as this agent does and see what it sees, its key too");
+      log::warn("agent",
+                "[cage] enabled = false: tasks run as this agent does and see what it sees, its key too");
     }
     session.scratch = config_.data / "scratch";
     session.blender = config_.blender;
@@ -359,12 +359,13 @@ struct Agent::Parts {
   // A box whose cages do not work takes no tasks until they do, or until it is told to do without.
   void look_at_cages() {
     if (!config_.cage.enabled) return;
-    const auto works = cage::try_out(config_.data);
+    const auto works = cage::try_out(config_.data, cage::find_service());
     if (works.has_value() == works_) return;
     works_ = works.has_value();
     if (!works_) log::error("agent", "this box takes no tasks: {}", works.error().message);
-    post(planner::CageTrouble{!works_, works_ ? "cages for tasks work again"
-                                              : fmt::format("this box takes no tasks: {}", works.error().message)});
+    post(planner::CageTrouble{!works_,
+                              works_ ? "cages for tasks work again"
+                                     : fmt::format("this box takes no tasks: {}", works.error().message)});
   }
 
   // What the watching thread knows.

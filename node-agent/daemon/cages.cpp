@@ -50,8 +50,8 @@ bool is_below(const fs::path& path, const fs::path& folder) {
 
 bool is_a_home(const fs::path& folder) {
   const char* home = std::getenv("HOME");
-  return folder == "/" || folder == "/root" || folder.parent_path() == "/home" || folder.parent_path() == "/" ||
-         (home != nullptr && folder == fs::path(home));
+  return folder == "/" || folder == "/root" || folder.parent_path() == "/home" ||
+         folder.parent_path() == "/" || (home != nullptr && folder == fs::path(home));
 }
 
 }  // namespace
@@ -90,8 +90,8 @@ std::vector<fs::path> folders_of(const std::vector<std::string>& programs) {
   return out;
 }
 
-session::CageConfig cage_config(const Config& config, const telemetry::Hardware& hardware, std::size_t gpu_slots,
-                                std::size_t slots) {
+session::CageConfig cage_config(const Config& config, const telemetry::Hardware& hardware,
+                                std::size_t gpu_slots, std::size_t slots) {
   session::CageConfig out;
   out.settings = config.cage;
   out.data = config.data;
@@ -108,8 +108,8 @@ session::CageConfig cage_config(const Config& config, const telemetry::Hardware&
 std::string describe(const session::CageConfig& cage) {
   const auto bounds =
       cage::bounds_of(cage.settings, cage.memory_mib, cage.cores, cage.settings.scratch_gib * mib_of_gib * 2);
-  auto text = fmt::format("{} MiB of memory, {} processes, {} GiB of files", bounds.memory_mib, bounds.processes,
-                          cage.settings.scratch_gib);
+  auto text = fmt::format("{} MiB of memory, {} processes, {} GiB of files", bounds.memory_mib,
+                          bounds.processes, cage.settings.scratch_gib);
   std::vector<std::string> more;
   for (const auto* list : {&cage.programs, &cage.settings.read_only}) {
     for (const auto& one : *list) more.push_back(one.native());

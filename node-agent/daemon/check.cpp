@@ -47,7 +47,7 @@ bool show_cage(const Config& config, const telemetry::Hardware& hardware, const 
     row("cage", "none: [cage] enabled = false; tasks run as this agent does and see what it sees");
     return true;
   }
-  const auto works = cage::try_out(std::filesystem::temp_directory_path());
+  const auto works = cage::try_out(std::filesystem::temp_directory_path(), {});
   if (!works) {
     row("cage", works.error().message);
     return false;

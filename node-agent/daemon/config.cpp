@@ -241,7 +241,8 @@ Status set_read_only(Config& config, const std::vector<std::string>& values) {
     const auto path = fs::path(value).lexically_normal();
     if (!value.starts_with('/') || path == "/") {
       return fail(Code::invalid,
-                  fmt::format("'{}' is no folder to let tasks read: a path as in \"/mnt/assets\" is expected", value));
+                  fmt::format("'{}' is no folder to let tasks read: a path as in \"/mnt/assets\" is expected",
+                              value));
     }
     config.cage.read_only.push_back(path);
   }

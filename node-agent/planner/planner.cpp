@@ -284,7 +284,8 @@ class Step {
       return ack(cid, Code::full, "this box's disk is full; free some, or give the task to another");
     if (s_.cage_broken_) {
       return ack(cid, Code::unavailable,
-                 "this box cannot make the cage that tasks run in (kiln-agent --check says why); give the task to another");
+                 "this box cannot make the cage that tasks run in (kiln-agent --check says why); give the "
+                 "task to another");
     }
     if (s_.held_.size() >= s_.policy_.max_held) {
       return ack(
@@ -768,7 +769,8 @@ State::State(NodeId node, Slots slots, std::uint64_t epoch, const std::vector<At
 
 payloads::NodeState State::node_state() const {
   if (exited_ || resting_) return payloads::NodeState::offline;
-  return drained_ || stopping_ || disk_full_ || cage_broken_ ? payloads::NodeState::draining : payloads::NodeState::online;
+  return drained_ || stopping_ || disk_full_ || cage_broken_ ? payloads::NodeState::draining
+                                                             : payloads::NodeState::online;
 }
 
 std::size_t State::running() const {

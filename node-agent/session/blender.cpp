@@ -105,8 +105,9 @@ Result<runtime::Beneath> output_of(const BlenderWork& work) {
   }
   const auto path = work.output.lexically_normal().lexically_relative(work.confines);
   if (path.empty() || *path.begin() == "..") {
-    return fail(Code::invalid, fmt::format("the output folder {} is none that a task may write to: those in {} are",
-                                           work.output.string(), work.confines.string()));
+    return fail(Code::invalid,
+                fmt::format("the output folder {} is none that a task may write to: those in {} are",
+                            work.output.string(), work.confines.string()));
   }
   auto open = runtime::Beneath::open(work.confines);
   if (!open) return fail(std::move(open.error()));
@@ -153,7 +154,12 @@ void Blender::end_if_distrusted(const std::string& identity) {
 
 void Blender::end() {
   resident_.reset();
-  cage_.reset();
+  if (cage_) {
+    cage_.reset();
+    // It may be what fills the disk.
+    std::error_code ignored;
+    for (const auto* one : {"tmp", "frame"}) fs::remove_all(config_.folder / one, ignored);
+  }
   version_.reset();
   scene_.reset();
   changed();
@@ -306,7 +312,8 @@ Step<void> Blender::render_frame(BlenderWork& work, std::int32_t frame) {
   fs::remove_all(empty, error);
   // Not one that is there by now: it may be a link.
   if (::mkdir(empty.c_str(), 0755) != 0)
-    return tl::make_unexpected(stop(runtime::os_error(errno, "making a folder"), "making the frame's folder"));
+    return tl::make_unexpected(
+        stop(runtime::os_error(errno, "making a folder"), "making the frame's folder"));
   work.doing = fmt::format("rendering frame {}", frame);
   work.frame = frame;
   work.frame_began = Clock::now();
@@ -533,7 +540,8 @@ Stop Blender::stop(const Error& error, std::string_view doing) const {
 Stop Blender::crash(const BlenderWork& work, const runtime::ExitStatus& status) const {
   if (auto trouble = cage_ ? cage_->trouble() : std::string(); !trouble.empty()) {
     return {false,
-            {"over-bounds", fmt::format("Blender was ended while {}: {}", work.doing, trouble), FailureScope::attempt}};
+            {"over-bounds", fmt::format("Blender was ended while {}: {}", work.doing, trouble),
+             FailureScope::attempt}};
   }
   auto message = fmt::format("Blender ended while {} ({})", work.doing, status.str());
   if (status.signal == SIGKILL) message += ": the kernel does that when memory runs out";

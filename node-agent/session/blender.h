@@ -40,7 +40,7 @@ struct BlenderWork {
   std::filesystem::path output;          // where finished files go, under their result paths
   // The output lies in this folder, which tasks write to; "": in one of ours, or of whoever asks.
   std::filesystem::path confines = {};
-  std::int64_t hang_ms = -1;             // below 0: as the configuration says
+  std::int64_t hang_ms = -1;  // below 0: as the configuration says
   std::optional<std::chrono::steady_clock::time_point> until = {};
 
   // Any of them readable or hung up: look at `cancelled`.
@@ -67,7 +67,8 @@ struct BlenderWork {
   std::chrono::steady_clock::time_point status_at{};  // a status line in the log
 };
 
-// The folder of a work's output, made if need be. Errors: those of Beneath; invalid for one outside of what confines it.
+// The folder of a work's output, made if need be. Errors: those of Beneath; invalid for one outside of what
+// confines it.
 Result<runtime::Beneath> output_of(const BlenderWork& work);
 
 // Changes with the file's content, as far as a file system knows.
@@ -77,17 +78,19 @@ class Blender {
  public:
   struct Config {
     std::string program = "blender";
-    std::filesystem::path folder;   // for its TMPDIR and the frame in work; what its scripts write there is not trusted
+    std::filesystem::path
+        folder;  // for its TMPDIR and the frame in work; what its scripts write there is not trusted
     std::filesystem::path program_folder = {};  // for its script, out of its reach; "": `folder`
     std::filesystem::path staging = {};         // for a file that is looked at, likewise; "": below `folder`
-    std::filesystem::path scratch;  // exists; asked for the room that is left
+    std::filesystem::path scratch;              // exists; asked for the room that is left
     std::uint32_t threads = 0;
     std::uint64_t max_mib = 0;  // see session::Config
     std::int64_t hang_ms = 600'000;
     bool keep_scene_data = true;
     std::vector<std::pair<std::string, std::string>> environment = {};
     std::function<void()> on_change;  // identity() or pid() may be another now
-    std::function<Result<std::unique_ptr<cage::Cage>>()> open_cage = {};  // where each process runs; none: here
+    std::function<Result<std::unique_ptr<cage::Cage>>()> open_cage =
+        {};  // where each process runs; none: here
   };
   explicit Blender(Config config) : config_(completed(std::move(config))) {}
 

@@ -123,7 +123,8 @@ Status take_outputs(const fs::path& folder, const fs::path& to) {
     auto place = ours->make_folders(path.parent_path());
     if (!place) return fail(std::move(place.error()));
     const auto moved = from->move_file(path, *place, path.filename());
-    // One that is no file, or not there any more, was changed by what is still running: it is not the task's result.
+    // One that is no file, or not there any more, was changed by what is still running: it is not the task's
+    // result.
     if (!moved && moved.error().code != Code::invalid && moved.error().code != Code::not_found) return moved;
   }
   return {};

@@ -27,11 +27,11 @@ bool is_readable(int fd) {
 }  // namespace
 
 Result<std::unique_ptr<RenderService>> RenderService::create(fs::path socket, Blender& blender,
-                                                               fs::path confines) {
+                                                             fs::path confines) {
   auto listener = listen_at(socket);
   if (!listener) return fail(std::move(listener.error()));
-  return std::unique_ptr<RenderService>(new RenderService(std::move(socket), std::move(*listener),
-                                                          blender, std::move(confines)));
+  return std::unique_ptr<RenderService>(
+      new RenderService(std::move(socket), std::move(*listener), blender, std::move(confines)));
 }
 
 RenderService::~RenderService() {

@@ -45,7 +45,8 @@ class RenderService {
   Account finish();
 
  private:
-  RenderService(std::filesystem::path socket, runtime::Fd listener, Blender& blender, std::filesystem::path confines)
+  RenderService(std::filesystem::path socket, runtime::Fd listener, Blender& blender,
+                std::filesystem::path confines)
       : socket_(std::move(socket)),
         listener_(std::move(listener)),
         blender_(blender),

@@ -58,12 +58,12 @@ struct Outcome {
 // What the box is, for cages.
 struct CageConfig {
   cage::Settings settings;
-  std::filesystem::path data;                     // the agent's: nothing of it is in a cage but the slot's own
-  std::uint64_t memory_mib = 0;                   // of the box
+  std::filesystem::path data;    // the agent's: nothing of it is in a cage but the slot's own
+  std::uint64_t memory_mib = 0;  // of the box
   std::uint32_t cores = 1;
-  std::vector<std::filesystem::path> programs;    // what tasks run that is not of the system: Blender's folder
+  std::vector<std::filesystem::path> programs;  // what tasks run that is not of the system: Blender's folder
   std::vector<std::vector<std::filesystem::path>> slot_devices = {};  // of each slot's GPU
-  std::filesystem::path groups = {};              // control groups are made here; "": none
+  std::filesystem::path service = {};                                 // see cage::Plan
   std::filesystem::path bwrap = "bwrap";
 };
 

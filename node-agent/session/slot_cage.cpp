@@ -56,7 +56,8 @@ struct Placed {
 }  // namespace
 
 Status SlotFolders::make() const {
-  for (const auto& one : {work(), blender(), trees(), scripts(), program(), bin(), socket(), accounts(), staging()}) {
+  for (const auto& one :
+       {work(), blender(), trees(), scripts(), program(), bin(), socket(), accounts(), staging()}) {
     if (auto made = runtime::make_folders(one); !made) return made;
   }
   return {};
@@ -67,7 +68,8 @@ SlotCage::SlotCage(const Config& config, int slot, SlotFolders folders)
 
 Result<cage::Plan> SlotCage::plan() const {
   if (auto made = folders_.make(); !made) return fail(std::move(made.error()));
-  if (auto written = cage::write_accounts(folders_.accounts()); !written) return fail(std::move(written.error()));
+  if (auto written = cage::write_accounts(folders_.accounts()); !written)
+    return fail(std::move(written.error()));
   auto warden = cage::find_warden();
   if (!warden) return fail(std::move(warden.error()));
   const auto space = runtime::disk_space(folders_.root);
@@ -75,6 +77,7 @@ Result<cage::Plan> SlotCage::plan() const {
   const auto& box = *config_.cage;
   cage::Plan plan;
   plan.bwrap = box.bwrap;
+  plan.service = box.service;
   plan.warden = std::move(*warden);
   plan.layout = cage::look_at_layout();
   plan.bounds = cage::bounds_of(box.settings, box.memory_mib, box.cores, space->free_bytes / mib);
@@ -88,18 +91,13 @@ Result<cage::Plan> SlotCage::plan() const {
   return plan;
 }
 
-Result<std::unique_ptr<cage::Cage>> SlotCage::open(cage::Plan plan, const char* kind) const {
-  const auto& groups = config_.cage->groups;
-  return cage::Cage::open(plan, groups.empty() ? fs::path() : groups / fmt::format("slot-{}-{}", slot_, kind));
-}
-
 Result<std::unique_ptr<cage::Cage>> SlotCage::open_for_blender() const {
   auto made = plan();
   if (!made) return fail(std::move(made.error()));
   made->work.push_back(folders_.blender());
   made->inputs.push_back(folders_.trees());
   made->inputs.push_back(folders_.program());
-  return open(std::move(*made), "blender");
+  return cage::Cage::open(*made);
 }
 
 Result<std::unique_ptr<cage::Cage>> SlotCage::open_for_session(const fs::path& tree) const {
@@ -108,7 +106,7 @@ Result<std::unique_ptr<cage::Cage>> SlotCage::open_for_session(const fs::path& t
   if (!tree.empty()) made->inputs.push_back(tree);
   made->inputs.push_back(folders_.bin());
   made->inputs.push_back(folders_.socket());
-  return open(std::move(*made), "session");
+  return cage::Cage::open(*made);
 }
 
 std::vector<std::pair<std::string, std::string>> SlotCage::environment() const {

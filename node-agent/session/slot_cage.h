@@ -29,7 +29,9 @@ struct SlotFolders {
   // Read by tasks.
   [[nodiscard]] std::filesystem::path trees() const { return root / "trees"; }
   [[nodiscard]] std::filesystem::path scripts() const { return root / "scripts"; }  // embedded files
-  [[nodiscard]] std::filesystem::path program() const { return root / "program"; }  // Blender's half of this room
+  [[nodiscard]] std::filesystem::path program() const {
+    return root / "program";
+  }  // Blender's half of this room
   [[nodiscard]] std::filesystem::path bin() const { return root / "bin"; }
   [[nodiscard]] std::filesystem::path socket() const { return root / "socket"; }
   [[nodiscard]] std::filesystem::path accounts() const { return root / "accounts"; }
@@ -55,13 +57,12 @@ class SlotCage {
   // What the slot's programs have besides in their environment.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> environment() const;
 
-  // The tree where a cage sees it, as hard links, gone with its last hold; the tree itself where no cage is wanted. Errors:
-  // io, full.
+  // The tree where a cage sees it, as hard links, gone with its last hold; the tree itself where no cage is
+  // wanted. Errors: io, full.
   [[nodiscard]] Result<JobTree> place(JobTree tree);
 
  private:
   [[nodiscard]] Result<cage::Plan> plan() const;
-  [[nodiscard]] Result<std::unique_ptr<cage::Cage>> open(cage::Plan plan, const char* kind) const;
 
   const Config& config_;
   const std::size_t slot_;

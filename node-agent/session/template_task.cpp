@@ -328,6 +328,7 @@ void TemplateTasks::close(std::optional<std::int64_t> hurry_ms) {
   old.reset();
   cage_.reset();
   service_.reset();
+  static_cast<void>(empty_folder(folders_.tmp()));
   tree_ = {};
 }
 

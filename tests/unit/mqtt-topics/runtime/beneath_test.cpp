@@ -93,11 +93,12 @@ void folders_are_made_and_entered() {
 }  // namespace
 
 int main() {
-  return kiln::test::run("beneath", {
-                                        {"files are listed and links are not", &files_are_listed_and_links_are_not},
-                                        {"a file moves and replaces", &a_file_moves_and_replaces},
-                                        {"what is no file does not move", &what_is_no_file_does_not_move},
-                                        {"no link is followed on the way", &no_link_is_followed_on_the_way},
-                                        {"folders are made and entered", &folders_are_made_and_entered},
-                                    });
+  return kiln::test::run("beneath",
+                         {
+                             {"files are listed and links are not", &files_are_listed_and_links_are_not},
+                             {"a file moves and replaces", &a_file_moves_and_replaces},
+                             {"what is no file does not move", &what_is_no_file_does_not_move},
+                             {"no link is followed on the way", &no_link_is_followed_on_the_way},
+                             {"folders are made and entered", &folders_are_made_and_entered},
+                         });
 }

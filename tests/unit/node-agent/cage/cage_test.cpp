@@ -301,10 +301,48 @@ void a_kernel_that_refuses_is_explained() {
   check_contains(missing.error().message, "apt-get install bubblewrap");
 }
 
+void a_service_may_make_it() {
+  // As systemd would: a connection, a kiln-cage --enter.
+  auto pattern = (fs::temp_directory_path() / "kiln-service-XXXXXX").native();
+  check(::mkdtemp(pattern.data()) != nullptr);
+  const auto socket = fs::path(pattern) / "s";
+  const auto none = [&](Plan& plan) { plan.service = socket; };
+  Plan plan;
+  none(plan);
+  const auto missing = Cage::open(plan);
+  check(!missing && missing.error().code == Code::unavailable);
+  check_contains(missing.error().message, "systemctl enable --now kiln-cage.socket");
+  runtime::SpawnOptions options;
+  options.argv = {"systemd-socket-activate", "--accept", "--inetd", "-E", "PATH", "-l", socket.native(),
+                  find_warden()->native(),   "--enter"};
+  auto service = runtime::Process::spawn(options);
+  check_ok(service);
+  const auto until = std::chrono::steady_clock::now() + 60s;
+  while (!fs::exists(socket)) {
+    check(std::chrono::steady_clock::now() < until);
+    ::poll(nullptr, 0, 5);
+  }
+  {
+    const Bench bench(none);
+    check_equal(bench.sh("cat $KEY 2>/dev/null; echo in; exit 3").output, "in\n");
+    check_equal(bench.sh("f() { f | f & }; f; sleep 600").status.str(), "killed by SIGKILL");
+    check_contains(bench.await_trouble(), "more than 200 processes");
+  }
+  const auto name = "22360" + std::to_string(::getpid() % 10000);
+  {
+    const Bench bench(none);
+    check(bench.sh("(setsid setsid sleep " + name + " &); sleep 0.05").status.ok());
+    check(runs(name));
+  }
+  check(!runs(name));
+  service->kill();
+  fs::remove_all(pattern);
+}
+
 void it_says_whether_cages_work_here() {
   auto pattern = (fs::temp_directory_path() / "kiln-try-XXXXXX").native();
   check(::mkdtemp(pattern.data()) != nullptr);
-  check_ok(try_out(pattern));
+  check_ok(try_out(pattern, {}));
   check(fs::is_empty(pattern));
   fs::remove(pattern);
 }
@@ -330,6 +368,7 @@ int main() {
           {"files are bounded", &files_are_bounded},
           {"tmp is bounded and its own", &tmp_is_bounded_and_its_own},
           {"a kernel that refuses is explained", &a_kernel_that_refuses_is_explained},
+          {"a service may make it", &a_service_may_make_it},
           {"it says whether cages work here", &it_says_whether_cages_work_here},
       });
 }
