@@ -103,6 +103,7 @@ Result<std::unique_ptr<cage::Cage>> SlotCage::open_for_blender() const {
 Result<std::unique_ptr<cage::Cage>> SlotCage::open_for_session(const fs::path& tree) const {
   auto made = plan();
   if (!made) return fail(std::move(made.error()));
+  if (!config_.kiln_resident.empty()) made->programs.push_back(config_.kiln_resident);
   if (!tree.empty()) made->inputs.push_back(tree);
   made->inputs.push_back(folders_.bin());
   made->inputs.push_back(folders_.socket());

@@ -231,7 +231,7 @@ Step<void> TemplateTasks::prepare_output(const TaskWork& work) {
 // ---- the session ----------------------------------------------------------------------------------------
 
 Status TemplateTasks::prepare_folders() const {
-  for (const auto& one : {folders_.sessions(), folders_.tmp(), folders_.bin(), folders_.scripts()}) {
+  for (const auto& one : {folders_.sessions(), folders_.tmp(), folders_.bin()}) {
     if (auto emptied = empty_folder(one); !emptied) return emptied;
   }
   if (config_.kiln_resident.empty()) return {};
