@@ -15,6 +15,7 @@ MAY_KNOW = {
     "topics": {"base"},
     "payloads": {"base"},
     "runtime": {"base"},
+    "identity": {"base", "runtime"},
     "openjd": {"base"},
     "scheduler": {"base", "payloads"},
     "compiler": {"base", "payloads", "openjd", "scheduler"},
