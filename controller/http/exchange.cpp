@@ -287,6 +287,7 @@ class Client {
     request_.peer = exchange_.peer;
     method_.clear();
     auto end = read_head(is_first);
+    request_.is_secure = exchange_.connection.is_secure();
     if (!end) return refuse(end.error(), before);
     if (*end == 0) return false;
     auto head = parse_head(std::string_view(inbox_.bytes).substr(0, *end), exchange_.config.head);
@@ -307,7 +308,10 @@ class Client {
 
     auto match = exchange_.router.find(head->method, target->segments);
     request_.params = std::move(match.params);
-    Response response = match.handler != nullptr ? handle(*match.handler) : unmatched(match.allowed);
+    const bool is_open_text = exchange_.config.tls && !request_.is_secure && !request_.is_loopback();
+    Response response = is_open_text               ? to_https(head->target)
+                        : match.handler != nullptr ? handle(*match.handler)
+                                                   : unmatched(match.allowed);
 
     // What is left of the body would be read as the next request: read past it, or end the connection.
     const bool is_drainable = !body.is_withheld() && body.left() <= worth_draining;
@@ -329,6 +333,16 @@ class Client {
       }
       return problem(500, Code::internal, "this is a fault of the controller; its log says more");
     }
+  }
+
+  // Whoever reads along must not see more than that we exist: nothing is done, a reader is shown the way.
+  Response to_https(const std::string& target) {
+    const bool reads = request_.method == Method::get;
+    Response response = problem(
+        reads ? 308 : 403, fmt::format("over the network this controller speaks https only: https://{}{}",
+                                       request_.host, reads ? target : ""));
+    if (reads) response.set("Location", "https://" + request_.host + target);
+    return response;
   }
 
   Response unmatched(const std::string& allowed) {

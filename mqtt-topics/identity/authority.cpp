@@ -52,16 +52,18 @@ std::string issue(const Order& order) {
   KILN_ASSERT(::ASN1_TIME_set_string(::X509_getm_notAfter(made), valid_until) == 1);
   X509_NAME* name = ::X509_get_subject_name(made);
   KILN_ASSERT(::X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
-                                           reinterpret_cast<const unsigned char*>(order.common_name.c_str()), -1,
-                                           -1, 0) == 1);
+                                           reinterpret_cast<const unsigned char*>(order.common_name.c_str()),
+                                           -1, -1, 0) == 1);
   X509* issuer = order.issuer != nullptr ? order.issuer : made;
   KILN_ASSERT(::X509_set_issuer_name(made, ::X509_get_subject_name(issuer)) == 1);
   KILN_ASSERT(::X509_set_pubkey(made, order.subject) == 1);
   X509V3_CTX context;
   X509V3_set_ctx_nodb(&context);
   ::X509V3_set_ctx(&context, issuer, made, nullptr, nullptr, 0);
-  extend(made, context, NID_basic_constraints, order.is_authority ? "critical,CA:TRUE,pathlen:0" : "critical,CA:FALSE");
-  extend(made, context, NID_key_usage, order.is_authority ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature");
+  extend(made, context, NID_basic_constraints,
+         order.is_authority ? "critical,CA:TRUE,pathlen:0" : "critical,CA:FALSE");
+  extend(made, context, NID_key_usage,
+         order.is_authority ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature");
   extend(made, context, NID_subject_key_identifier, "hash");
   if (order.issuer != nullptr) extend(made, context, NID_authority_key_identifier, "keyid");
   if (!order.usage.empty()) extend(made, context, NID_ext_key_usage, order.usage);
@@ -78,7 +80,8 @@ Certificate read_certificate(std::string_view pem) {
 
 bool is_address(const std::string& text) {
   std::array<unsigned char, sizeof(in6_addr)> out{};
-  return ::inet_pton(AF_INET, text.c_str(), out.data()) == 1 || ::inet_pton(AF_INET6, text.c_str(), out.data()) == 1;
+  return ::inet_pton(AF_INET, text.c_str(), out.data()) == 1 ||
+         ::inet_pton(AF_INET6, text.c_str(), out.data()) == 1;
 }
 
 std::string address_text(const ASN1_OCTET_STRING* address) {
@@ -123,9 +126,10 @@ Result<Authority> Authority::open(const fs::path& folder) {
   if (pem) {
     const auto fingerprint = fingerprint_of_certificate(*pem);
     if (!fingerprint || *fingerprint != fingerprint_of_key(key->public_key())) {
-      return fail(Code::invalid, fmt::format("{} is not the certificate of {}: put the file back that belongs to the "
-                                             "key, or remove it to have it written again",
-                                             file.string(), (folder / "ca.key").string()));
+      return fail(Code::invalid,
+                  fmt::format("{} is not the certificate of {}: put the file back that belongs to the "
+                              "key, or remove it to have it written again",
+                              file.string(), (folder / "ca.key").string()));
     }
     return Authority(std::move(*key), std::move(*pem));
   }
@@ -134,7 +138,8 @@ Result<Authority> Authority::open(const fs::path& folder) {
   order.subject = order.signer = key->handle().key.get();
   order.is_authority = true;
   auto made = issue(order);
-  if (auto written = runtime::write_file_atomically(file, made); !written) return fail(std::move(written.error()));
+  if (auto written = runtime::write_file_atomically(file, made); !written)
+    return fail(std::move(written.error()));
   return Authority(std::move(*key), std::move(made));
 }
 
@@ -148,8 +153,9 @@ std::string Authority::issue_server(const Key& key, const std::vector<std::strin
   order.usage = "serverAuth";
   for (const auto& name : names) {
     // OpenSSL reads the list as a text: nothing in a name may end it.
-    const bool is_plain = name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:-_") ==
-                          std::string::npos;
+    const bool is_plain =
+        name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:-_") ==
+        std::string::npos;
     if (name.empty() || !is_plain) continue;
     order.names.append(order.names.empty() ? "" : ",").append(is_address(name) ? "IP:" : "DNS:").append(name);
   }

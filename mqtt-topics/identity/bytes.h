@@ -13,10 +13,10 @@ std::string random_bytes(std::size_t count);
 // 256 random bits as 43 characters of base64url: a password, a token, a nonce.
 std::string random_secret();
 
-std::string to_base64(std::string_view bytes);                      // padded (RFC 4648, 4)
-std::optional<std::string> from_base64(std::string_view text);      // nullopt: not exactly what to_base64 writes
-std::string to_base64url(std::string_view bytes);                   // without padding (RFC 4648, 5)
-std::string to_base32(std::string_view bytes);                      // lower case, without padding (RFC 4648, 6)
+std::string to_base64(std::string_view bytes);                  // padded (RFC 4648, 4)
+std::optional<std::string> from_base64(std::string_view text);  // nullopt: not exactly what to_base64 writes
+std::string to_base64url(std::string_view bytes);               // without padding (RFC 4648, 5)
+std::string to_base32(std::string_view bytes);                  // lower case, without padding (RFC 4648, 6)
 
 std::string sha256(std::string_view bytes);  // 32 bytes
 // Takes as long for a wrong guess as for a right one.

@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::size_t id_bytes = 10;        // 80 bits
+constexpr std::size_t id_bytes = 10;  // 80 bits
 constexpr std::size_t max_pem_bytes = 8192;
 constexpr std::size_t id_letters = 16;
 constexpr std::size_t group = 4;
@@ -41,9 +41,10 @@ using Context = std::unique_ptr<EVP_MD_CTX, Free<EVP_MD_CTX_free>>;
 Result<Pkey> read_private(const fs::path& file, const std::string& pem) {
   Pkey key(::PEM_read_bio_PrivateKey(read_bio(pem).get(), nullptr, nullptr, nullptr));
   if (!is_p256(key.get())) {
-    return fail(Code::invalid, fmt::format("{} holds no P-256 key in PEM form: put the right file back, or move "
-                                           "this one away to get a new identity",
-                                           file.string()));
+    return fail(Code::invalid,
+                fmt::format("{} holds no P-256 key in PEM form: put the right file back, or move "
+                            "this one away to get a new identity",
+                            file.string()));
   }
   return key;
 }
@@ -93,9 +94,10 @@ Result<std::string> read_fingerprint(std::string_view text) {
   }
   const bool is_base32 = letters.find_first_not_of("abcdefghijklmnopqrstuvwxyz234567") == std::string::npos;
   if (letters.size() != id_letters || !is_base32) {
-    return fail(Code::invalid, fmt::format("'{}' is no fingerprint: it has 16 letters a to z and digits 2 to 7, like "
-                                           "k3xq-7jv2-m5nw-4hfa",
-                                           text));
+    return fail(Code::invalid,
+                fmt::format("'{}' is no fingerprint: it has 16 letters a to z and digits 2 to 7, like "
+                            "k3xq-7jv2-m5nw-4hfa",
+                            text));
   }
   return grouped(letters);
 }
@@ -138,10 +140,11 @@ Result<Key> Key::load_or_make(const fs::path& file) {
   }
   struct stat about {};
   if (::stat(file.c_str(), &about) == 0 && (about.st_mode & 077U) != 0) {
-    return fail(Code::invalid,
-                fmt::format("{} may be read by others (mode {:o}): chmod 600 it, and if somebody else was on this "
-                            "machine move it away to get a new identity",
-                            file.string(), about.st_mode & 0777U));
+    return fail(
+        Code::invalid,
+        fmt::format("{} may be read by others (mode {:o}): chmod 600 it, and if somebody else was on this "
+                    "machine move it away to get a new identity",
+                    file.string(), about.st_mode & 0777U));
   }
   auto read = read_private(file, *pem);
   if (!read) return fail(std::move(read.error()));
@@ -152,7 +155,8 @@ Result<Key> Key::load_or_make(const fs::path& file) {
 
 std::string Key::private_pem() const {
   const Bio bio(::BIO_new(::BIO_s_mem()));
-  KILN_ASSERT(::PEM_write_bio_PrivateKey(bio.get(), handle_->key.get(), nullptr, nullptr, 0, nullptr, nullptr) == 1);
+  KILN_ASSERT(
+      ::PEM_write_bio_PrivateKey(bio.get(), handle_->key.get(), nullptr, nullptr, 0, nullptr, nullptr) == 1);
   return text_of(bio);
 }
 
@@ -163,8 +167,8 @@ std::string Key::sign(std::string_view bytes) const {
   KILN_ASSERT(::EVP_DigestSignInit(context.get(), nullptr, ::EVP_sha256(), nullptr, handle_->key.get()) == 1);
   KILN_ASSERT(::EVP_DigestSign(context.get(), nullptr, &length, data, bytes.size()) == 1);
   std::string signature(length, '\0');
-  KILN_ASSERT(::EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &length, data,
-                               bytes.size()) == 1);
+  KILN_ASSERT(::EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &length,
+                               data, bytes.size()) == 1);
   signature.resize(length);
   return signature;
 }

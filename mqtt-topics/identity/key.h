@@ -28,8 +28,8 @@ struct KeyHandle;
 
 class Key {
  public:
-  // The key in that PEM file; made there (mode 0600) when there is none. Errors: invalid when the file holds no
-  // P-256 key, or others than its owner may read it (both say what to do); denied, full, io.
+  // The key in that PEM file; made there (mode 0600) when there is none. Errors: invalid when the file holds
+  // no P-256 key, or others than its owner may read it (both say what to do); denied, full, io.
   static Result<Key> load_or_make(const std::filesystem::path& file);
   // In memory only.
   static Key make();

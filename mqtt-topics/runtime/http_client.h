@@ -28,12 +28,22 @@ struct HttpResponse {
   [[nodiscard]] std::string problem() const;
 };
 
+// Whom we believe to be the server, and who we are to it.
+struct HttpTrust {
+  std::string ca_file;  // "" = the system's
+  // The Authorization field's value, asked for at every request; "" = none. Thread-safe.
+  std::function<std::string()> authorization;
+  // Told of every answer 401: what `authorization` says is not, or no longer, good. Thread-safe.
+  std::function<void()> on_unauthorized;
+};
+
 struct HttpOptions {
   std::chrono::milliseconds connect_timeout{5'000};
   std::chrono::seconds stall{30};                   // no byte moves for this long: given up
   std::chrono::milliseconds overall{0};             // for a whole exchange; 0 = none
   std::size_t max_body_bytes = 4ULL * 1024 * 1024;  // of an answer kept in memory
-  std::string ca_file;                              // "" = the system's
+  HttpTrust trust;
+  bool trusts_anyone = false;                       // to get the authority itself, and nothing else
   HttpHeaders headers;                              // sent with every request
   // Asked about once a second, and whenever bytes move; true ends the exchange.
   std::function<bool()> cancelled;
@@ -42,7 +52,7 @@ struct HttpOptions {
 };
 
 // A status code is no error here: callers look at `status`. Errors of every call: unavailable when nothing
-// answers (says which host and port, and what to do), timeout when it stalls or was cancelled, too_large for
+// answers (says which host and port, and what to do), denied when its certificate is not one of ca_file's, timeout when it stalls or was cancelled, too_large for
 // a body beyond its bound, io and full for files, invalid for a URL that is none.
 class HttpClient {
  public:

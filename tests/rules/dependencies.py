@@ -51,6 +51,7 @@ OWNED = {
     r"curl/": "runtime",
     r"sqlite3\.h": "store",
     r"boost/": "http",
+    r"openssl/ssl\.h": "http",
     r"yaml\.h": "openjd",
 }
 # The pure rooms: no clock, no log, no I/O, no randomness, no threads, ordered containers only.
