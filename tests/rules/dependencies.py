@@ -20,11 +20,12 @@ MAY_KNOW = {
     "scheduler": {"base", "payloads"},
     "compiler": {"base", "payloads", "openjd", "scheduler"},
     "planner": {"base", "payloads"},
-    "store": ADAPTER | {"scheduler"},
-    "fleet": ADAPTER | {"scheduler"},
+    "enrollment": ADAPTER | {"identity"},
+    "store": ADAPTER | {"scheduler", "enrollment", "identity"},
+    "fleet": ADAPTER | {"scheduler", "identity"},
     "files": ADAPTER | {"scheduler"},
     "http": {"base", "runtime"},
-    "api": ADAPTER | {"scheduler", "http", "compiler"},
+    "api": ADAPTER | {"scheduler", "http", "compiler", "enrollment", "identity"},
     "web": {"base"},
     "cli": ADAPTER | {"compiler", "openjd"},
     "uplink": ADAPTER | {"planner"},
@@ -34,11 +35,11 @@ MAY_KNOW = {
     "transfer": ADAPTER | {"planner"},
     "telemetry": ADAPTER | {"planner"},
 }
-CONTROLLER = {"scheduler", "compiler", "store", "fleet", "files", "http", "api", "web", "cli"}
+CONTROLLER = {"scheduler", "enrollment", "compiler", "store", "fleet", "files", "http", "api", "web", "cli"}
 AGENT = {"planner", "uplink", "session", "actions", "transfer", "telemetry"}
 DAEMON_MAY_KNOW = {
-    "controller": ADAPTER | (CONTROLLER - {"cli"}),
-    "node-agent": ADAPTER | AGENT,
+    "controller": ADAPTER | {"identity"} | (CONTROLLER - {"cli"}),
+    "node-agent": ADAPTER | {"identity"} | AGENT,
 }
 # A program's own folder may bear the name of the room that it puts at the command line.
 PROGRAM_MAY_KNOW = {
