@@ -40,6 +40,7 @@ http::Router make_router(Api& api) {
   add_statistic_routes(router, api);
   add_metric_routes(router, api);
   add_type_routes(router, api);
+  add_enroll_routes(router, api);
   add_page_routes(router, api);
   return router;
 }

@@ -14,6 +14,7 @@
 #include "api/storage.h"
 #include "base/time.h"
 #include "compiler/job_types.h"
+#include "enrollment/enrollment.h"
 #include "http/router.h"
 #include "http/server.h"
 
@@ -23,6 +24,9 @@ struct Settings {
   std::string farm = "kiln";  // the farm's name, for people
   std::string mqtt_host;      // where nodes find the broker; "" = the host that they reach us by
   std::uint16_t mqtt_port = 8783;
+  bool mqtt_is_tls = false;
+  std::string ca_certificate;  // PEM, for whoever wants to trust us
+  std::string ca_fingerprint;
   std::string data_dir;
   double soft_c = 84;  // of GPUs, where a node has none of its own
   double hard_c = 93;
@@ -47,6 +51,7 @@ struct Api {
   std::atomic<int> large_bodies = 0;      // being read and parsed now
   // The studio's own job types as they lie on the disk now; none: there is no folder of them. Thread-safe.
   std::function<std::vector<compiler::JobType>()> own_types = {};
+  enrollment::Enrollment* enrollment = nullptr;  // null: nobody can join (tests)
 };
 
 // Every route, ready for http::Server. `api` outlives the router.

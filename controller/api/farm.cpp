@@ -13,7 +13,8 @@ Result<Json> farm_json(Api& api) {
   return Json::object(
       {{"farm", api.settings.farm},
        {"version", version},
-       {"mqtt", Json::object({{"host", api.settings.mqtt_host}, {"port", api.settings.mqtt_port}})},
+       {"mqtt", Json::object({{"host", api.settings.mqtt_host}, {"port", api.settings.mqtt_port}, {"tls", api.settings.mqtt_is_tls}})},
+       {"ca_fingerprint", api.settings.ca_fingerprint},
        {"data_dir", api.settings.data_dir},
        {"settings", to_json(*settings)},
        {"soft_c", api.settings.soft_c},

@@ -20,8 +20,11 @@ void add_event_routes(http::Router& router, Api& api);      // the live stream
 void add_statistic_routes(http::Router& router, Api& api);  // productions, usage, a job's statistics
 void add_metric_routes(http::Router& router, Api& api);     // metrics
 void add_type_routes(http::Router& router, Api& api);       // job types
+void add_enroll_routes(http::Router& router, Api& api);     // enroll, enrollments, join tokens
 void add_page_routes(http::Router& router, Api& api);       // everything else
 
+// A program of this very machine asks, for itself.
+bool is_local(const http::Request& request);
 // The studio's job types and the built-in ones.
 std::vector<compiler::JobType> job_types(Api& api);
 

@@ -104,6 +104,8 @@ std::map<std::string, Setter> settings(Config& config) {
          config.embedded_broker = false;
          return address(config.mqtt)(value);
        }},
+      {"mqtt.certificates", runtime::flag_setting(config.broker_knows_certificates)},
+      {"nodes.trust_loopback", runtime::flag_setting(config.trusts_loopback)},
       {"mqtt.username", text(config.mqtt_username)},
       {"mqtt.password_file", path(config.mqtt_password_file)},
       {"farm.grace_s", number(config.grace_s, 1, 86'400)},

@@ -347,6 +347,12 @@ Status Enrollment::remove(const NodeId& node) {
   return {};
 }
 
+std::uint32_t Enrollment::pending() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<std::uint32_t>(std::count_if(
+      keys_.begin(), keys_.end(), [](const auto& one) { return one.second.state == KeyState::pending; }));
+}
+
 std::vector<NodeKey> Enrollment::keys() const {
   const std::lock_guard lock(mutex_);
   std::vector<NodeKey> all;

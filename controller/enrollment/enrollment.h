@@ -79,6 +79,7 @@ class Enrollment {
   Status rotate(const NodeId& node);
   // A box that is not approved, forgotten: it may ask again.
   Status remove(const NodeId& node);
+  [[nodiscard]] std::uint32_t pending() const;
   [[nodiscard]] std::vector<NodeKey> keys() const;  // pending first, then by id
 
   struct NewToken {
