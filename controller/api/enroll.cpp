@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "api/routes.h"
+#include "base/version.h"
 #include "enrollment/enrollment.h"
 #include "identity/key.h"
 #include "payloads/enrollment.h"
@@ -113,7 +114,8 @@ void add_enroll_routes(http::Router& router, Api& api) {
     return http::Response{.content_type = "application/x-pem-file", .body = api.settings.ca_certificate};
   });
   router.add(Method::get, "/api/v1/enroll", [&](http::Request&) {
-    return json_response(Json::object({{"nonce", api.enrollment->nonce()}}));
+    return json_response(
+        Json::object({{"farm", api.settings.farm}, {"version", version}, {"nonce", api.enrollment->nonce()}}));
   });
   router.add(Method::post, "/api/v1/enroll", [&](http::Request& request) { return ask(api, request); });
 

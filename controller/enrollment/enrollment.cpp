@@ -88,7 +88,7 @@ Result<payloads::EnrollAnswer> Enrollment::judge(const payloads::EnrollRequest& 
   const std::lock_guard lock(mutex_);
   if (auto fresh = use_nonce(asked.nonce, now); !fresh) return fail(std::move(fresh.error()));
   drop_stale(now);
-  auto found = find_or_add(asked, public_key, peer, now);
+  auto found = find_or_add(asked, public_key, peer, is_loopback, now);
   if (!found) return fail(std::move(found.error()));
   NodeKey& key = **found;
   if (auto decided = decide_by_itself(key, asked, is_loopback, now); !decided) return fail(std::move(decided.error()));
@@ -141,7 +141,7 @@ void Enrollment::drop_stale(std::int64_t now) {
 }
 
 Result<NodeKey*> Enrollment::find_or_add(const payloads::EnrollRequest& request, const std::string& public_key,
-                                         const std::string& peer, std::int64_t now) {
+                                         const std::string& peer, bool is_loopback, std::int64_t now) {
   const auto same_key = std::find_if(keys_.begin(), keys_.end(),
                                      [&](const auto& one) { return one.second.public_key == public_key; });
   if (same_key != keys_.end() && same_key->first != request.id) {
@@ -180,7 +180,8 @@ Result<NodeKey*> Enrollment::find_or_add(const payloads::EnrollRequest& request,
     const auto twin = std::find_if(keys_.begin(), keys_.end(), [&](const auto& one) {
       return !request.hardware.empty() && one.second.hardware == request.hardware;
     });
-    if (twin != keys_.end()) {
+    // Several nodes on this very machine are somebody's wish.
+    if (twin != keys_.end() && !(is_loopback && policy_.trusts_loopback)) {
       key.remark = fmt::format("the same hardware as {}, with another key: reinstalled, or a copy?",
                                describe(twin->second));
     }

@@ -109,7 +109,7 @@ class Enrollment {
   Status use_nonce(const std::string& nonce, std::int64_t now);
   void drop_stale(std::int64_t now);
   Result<NodeKey*> find_or_add(const payloads::EnrollRequest& request, const std::string& public_key,
-                               const std::string& peer, std::int64_t now);
+                               const std::string& peer, bool is_loopback, std::int64_t now);
   Status decide_by_itself(NodeKey& key, const payloads::EnrollRequest& request, bool is_loopback, std::int64_t now);
   Result<payloads::EnrollAnswer> judge(const payloads::EnrollRequest& asked, const std::string& public_key,
                                        const std::string& peer, bool is_loopback, std::int64_t now);

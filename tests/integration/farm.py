@@ -230,9 +230,15 @@ class Farm:
             raise AssertionError(f"kiln {args}: exit {result.returncode}\n{result.stdout}{result.stderr}")
         return result
 
+    def as_user(self, username="viewer", password=None):
+        """What mosquitto_sub and mosquitto_pub need to be let in: the viewer's own password lies with the broker."""
+        data = self.folder / "controller"
+        password = password or (data / "broker/viewer.password").read_text().strip()
+        return ["-p", str(self.mqtt_port), "--cafile", str(data / "tls/ca.pem"), "-u", username, "-P", password]
+
     def retained(self):
-        """{topic: payload} of everything the broker retains."""
-        result = subprocess.run(["mosquitto_sub", "-p", str(self.mqtt_port), "-t", "#", "--retained-only", "-W", "2",
+        """{topic: payload} of everything the broker retains and a viewer may see."""
+        result = subprocess.run(["mosquitto_sub", *self.as_user(), "-t", "#", "--retained-only", "-W", "2",
                                  "-F", "%t %p"], capture_output=True, text=True)
         return dict(line.split(" ", 1) for line in result.stdout.splitlines())
 
