@@ -27,6 +27,7 @@ struct Settings {
   bool mqtt_is_tls = false;
   std::string ca_certificate;  // PEM, for whoever wants to trust us
   std::string ca_fingerprint;
+  std::string viewer_password;  // of the embedded broker's viewer; "" = there is none
   std::string data_dir;
   double soft_c = 84;  // of GPUs, where a node has none of its own
   double hard_c = 93;

@@ -144,6 +144,15 @@ void add_enroll_routes(http::Router& router, Api& api) {
     return node ? done(api.enrollment->remove(*node)) : http::problem(node.error());
   });
 
+  router.add(Method::get, "/api/v1/mqtt-viewer", [&](http::Request&) {
+    if (api.settings.viewer_password.empty())
+      return http::problem(404, "the farm uses a broker of its own: whoever runs that one knows its accounts");
+    return json_response(Json::object({{"username", "viewer"},
+                                       {"password", api.settings.viewer_password},
+                                       {"host", api.settings.mqtt_host},
+                                       {"port", api.settings.mqtt_port},
+                                       {"tls", api.settings.mqtt_is_tls}}));
+  });
   router.add(Method::get, "/api/v1/join-tokens", [&](http::Request&) {
     return list_response("tokens", api.enrollment->tokens(),
                          [](const enrollment::JoinToken& token) { return to_json(token); });

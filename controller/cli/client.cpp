@@ -1,5 +1,7 @@
 #include "cli/client.h"
 
+#include "cli/config.h"
+
 #include <fmt/format.h>
 #include <sys/random.h>
 
@@ -80,6 +82,7 @@ runtime::HttpOptions Client::options(std::chrono::seconds stall_time) {
   runtime::HttpOptions options;
   options.stall = stall_time;
   options.max_body_bytes = max_answer_bytes;
+  if (url_.starts_with("https://")) options.trust.ca_file = trusted_file(url_);
   options.headers = {{"X-Kiln-User", user_}};
   options.cancelled = [this] { return interrupted_.load(); };
   options.moved = [this](std::uint64_t sent, std::uint64_t received) {
@@ -89,6 +92,8 @@ runtime::HttpOptions Client::options(std::chrono::seconds stall_time) {
 }
 
 Error Client::failure(const Error& error) const {
+  if (error.code == Code::denied && url_.starts_with("https://"))
+    return {Code::denied, fmt::format("{}. `kiln trust {}` shows how to trust it", error.message, url_)};
   if (error.code == Code::unavailable || (error.code == Code::timeout && !interrupted())) {
     return {Code::unavailable, error.message + " Another address goes with --server or KILN_SERVER"};
   }
@@ -127,6 +132,13 @@ Result<Json> Client::json_of(const Result<runtime::HttpResponse>& response) {
 
 Result<Json> Client::get(const std::string& path) {
   return json_of(http_.get(path));
+}
+
+Result<Json> Client::call(const std::string& method, const std::string& path, const Json& body) {
+  const auto response = method == "GET" ? http_.get(path) : http_.send(method, path, body.is_null() ? "" : body.dump());
+  constexpr int no_content = 204;
+  if (response && response->status == no_content) return Json::object({});
+  return json_of(response);
 }
 
 Result<Json> Client::farm() {

@@ -61,6 +61,9 @@ class Client {
   Result<Json> power(const std::string& id, bool wake);
   Status forget(const std::string& id);
 
+  // Any other request; `body` null: none. What has no answer (204) gives an empty object.
+  Result<Json> call(const std::string& method, const std::string& path, const Json& body = {});
+
   Result<Json> types();
   Result<std::string> type(const std::string& name);  // its template's text
 

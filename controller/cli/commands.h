@@ -112,6 +112,23 @@ Result<Exit> list_nodes(Context& context);
 Result<Exit> drain_node(Context& context, const std::string& node, bool drained);
 Result<Exit> forgive_node(Context& context, const std::string& node);
 
+// ---- enroll.cpp: who may join. A node is named by its id or its fingerprint.
+Result<Exit> list_keys(Context& context);
+enum class KeyAction { approve, reject, revoke, rotate };
+Result<Exit> decide_on_key(Context& context, const std::string& node, KeyAction action);
+struct JoinTokenOptions {
+  std::string label;
+  std::uint32_t uses = 1;
+  std::uint32_t days = 7;
+};
+Result<Exit> make_join_token(Context& context, const JoinTokenOptions& options);
+Result<Exit> list_join_tokens(Context& context);
+Result<Exit> remove_join_token(Context& context, const std::string& id);
+Result<Exit> expect_boxes(Context& context, const std::vector<std::string>& fingerprints);
+// Without a fingerprint it only shows the one found there.
+Result<Exit> trust_server(Context& context, const std::string& server, const std::string& fingerprint);
+Result<Exit> show_viewer(Context& context);  // what a program needs to watch the live tree
+
 // ---- watch.cpp
 Result<Exit> wait_job(Context& context, const std::string& job);
 Result<Exit> watch(Context& context, const std::string& job);  // "" = the farm

@@ -13,6 +13,7 @@
 #include <toml++/toml.h>
 
 #include "runtime/files.h"
+#include "runtime/http_client.h"
 
 namespace kiln::cli {
 
@@ -76,7 +77,17 @@ std::string server_url(std::string_view text) {
   // A colon outside of [brackets] comes before a port.
   const auto colon = url.rfind(':');
   const bool has_port = colon != std::string::npos && url.find(']', colon) == std::string::npos;
-  return "http://" + url + (has_port ? "" : fmt::format(":{}", default_port));
+  const bool is_here = runtime::is_this_machine(std::string_view(url).substr(0, has_port ? colon : url.npos));
+  return (is_here ? "http://" : "https://") + url + (has_port ? "" : fmt::format(":{}", default_port));
+}
+
+fs::path trusted_file(const std::string& url) {
+  auto name = url.substr(std::min(url.size(), std::string("https://").size()));
+  for (char& c : name) {
+    const bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
+    if (!is_plain) c = '_';
+  }
+  return config_file().parent_path() / "trusted" / (name + ".pem");
 }
 
 fs::path config_file() {

@@ -18,10 +18,13 @@ struct Config {
 // then from KILN_SERVER and KILN_BLENDER. Errors: invalid, with file and line.
 Result<Config> load_config(const std::filesystem::path& file);
 
-// "farm" and "farm:8780" become "http://farm:8780"; a URL stays, without a slash at its end.
+// "farm" and "farm:8780" become "https://farm:8780", this machine's own names http; a URL stays, without a slash at its
+// end.
 std::string server_url(std::string_view text);
 
 std::filesystem::path config_file();   // $XDG_CONFIG_HOME/kiln/kiln.toml, else ~/.config/…
+// The authority of an https server that was trusted with `kiln trust`, beside config_file().
+std::filesystem::path trusted_file(const std::string& url);
 std::filesystem::path cache_folder();  // $XDG_CACHE_HOME/kiln, else ~/.cache/kiln
 
 }  // namespace kiln::cli

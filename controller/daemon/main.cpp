@@ -239,6 +239,9 @@ Status run(const Config& config, const sigset_t& signals) {
   auto tls = http::TlsContext::make(identity->certificate(), identity->private_key());
   if (!tls) return fail(std::move(tls.error()));
 
+  const auto viewer_password = load_secret(data / "broker" / "viewer.password");
+  if (!viewer_password) return fail(viewer_password.error());
+
   files::Blobs blobs(layout);
   files::Results results(layout);
   files::Thumbnails thumbnails(layout);
@@ -293,6 +296,7 @@ Status run(const Config& config, const sigset_t& signals) {
   api::Settings settings;
   settings.mqtt_is_tls = config.embedded_broker || config.broker_knows_certificates;
   settings.ca_certificate = identity->authority().certificate();
+  if (config.embedded_broker) settings.viewer_password = *viewer_password;
   settings.ca_fingerprint = identity->authority().fingerprint();
   settings.farm = store->farm_id();
   settings.mqtt_port = config.mqtt.port;
@@ -330,8 +334,6 @@ Status run(const Config& config, const sigset_t& signals) {
 
   // Ours is new at every start: nobody else needs it.
   const auto broker_password = std::make_unique<const std::string>(identity::random_secret());
-  const auto viewer_password = load_secret(data / "broker" / "viewer.password");
-  if (!viewer_password) return fail(viewer_password.error());
   std::optional<fleet::Broker> broker;
   if (config.embedded_broker) {
     fleet::BrokerConfig mosquitto;

@@ -372,6 +372,10 @@ struct HttpClient::State {
   }
 };
 
+bool is_this_machine(std::string_view host) {
+  return host == "localhost" || host == "::1" || host == "[::1]" || host.starts_with("127.");
+}
+
 std::string HttpResponse::problem() const {
   if (const auto json = Json::parse(body)) {
     for (const char* key : {"detail", "title"}) {

@@ -101,6 +101,9 @@ class HttpClient {
   std::unique_ptr<State> state_;
 };
 
+// True for the names of loopback, in brackets or not: plain HTTP is spoken there, and nowhere else.
+bool is_this_machine(std::string_view host);
+
 // Percent-encodes a path's segments and keeps its slashes: for file names in URLs.
 std::string escape_path(std::string_view path);
 // The same, slashes too: for one segment or a query's value.

@@ -13,6 +13,7 @@
 #include "identity/key.h"
 #include "base/version.h"
 #include "payloads/messages.h"
+#include "runtime/http_client.h"
 #include "runtime/settings.h"
 
 namespace kiln::agent {
@@ -93,9 +94,7 @@ Result<std::string> parse_controller(const std::string& text) {
   const auto endpoint = split_host_port(rest, default_port);
   if (!endpoint) return wrong("");
   // On this machine nobody reads along; over the network the controller answers TLS alone.
-  const auto& host = endpoint->host;
-  const bool is_here = host == "localhost" || host == "::1" || host.starts_with("127.");
-  if (scheme.empty()) scheme = is_here ? "http" : "https";
+  if (scheme.empty()) scheme = runtime::is_this_machine(endpoint->host) ? "http" : "https";
   return scheme + "://" + endpoint->str();
 }
 

@@ -27,7 +27,7 @@ MAY_KNOW = {
     "http": {"base", "runtime"},
     "api": ADAPTER | {"scheduler", "http", "compiler", "enrollment", "identity"},
     "web": {"base"},
-    "cli": ADAPTER | {"compiler", "openjd"},
+    "cli": ADAPTER | {"compiler", "identity", "openjd"},
     "uplink": ADAPTER | {"planner"},
     "session": ADAPTER | {"planner", "openjd", "actions"},
     "resident": ADAPTER | {"session"},
