@@ -148,10 +148,10 @@ class Joining(unittest.TestCase):
                           "scene.render.resolution_x, scene.render.resolution_y = 640, 480", frames=(1, 3))
         file, node = self.join("rotated")
         job = self.farm.submit(slow, "1-3")
-        wait_until("it renders", lambda: self.farm.get(f"/api/v1/jobs/{job['id']}")["counts"]["running"] > 0)
+        wait_until("it renders", lambda: self.farm.get(f"/api/v1/jobs/{job['id']}")["tasks"]["running"] > 0)
         self.farm.kiln("node", "rotate", node, check=True)
         shown = self.farm.wait_for_job(job["id"])
-        self.assertEqual(shown["counts"]["done"], 3)
+        self.assertEqual(shown["tasks"]["done"], 3)
         self.wait_standing(file, "online")
 
     def test_the_network_sees_nothing_plain(self):
