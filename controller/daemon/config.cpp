@@ -106,6 +106,7 @@ std::map<std::string, Setter> settings(Config& config) {
        }},
       {"mqtt.username", text(config.mqtt_username)},
       {"mqtt.password_file", path(config.mqtt_password_file)},
+      {"accounts.trust_loopback", runtime::flag_setting(config.trust_loopback)},
       {"farm.grace_s", number(config.grace_s, 1, 86'400)},
       {"farm.max_failures", number(config.max_failures, 1, 100)},
       {"farm.soft_c", runtime::amount_setting(config.soft_c, 30, 120)},

@@ -31,6 +31,7 @@ struct Config {
   bool embedded_broker = true;       // …or, when false, where somebody else's broker is
   std::string mqtt_username;
   std::filesystem::path mqtt_password_file;
+  bool trust_loopback = true;  // whoever asks from this machine is an administrator
   std::uint32_t grace_s = 60;
   std::uint32_t max_failures = 3;
   double soft_c = 84;  // these three as scheduler::Policy explains them

@@ -28,6 +28,7 @@
 #include "runtime/files.h"
 #include "runtime/log.h"
 #include "runtime/queue.h"
+#include "store/accounts.h"
 #include "store/store.h"
 
 namespace kiln::controller {
@@ -174,6 +175,9 @@ Status run(const Config& config, const sigset_t& signals) {
   auto reader = store::Reader::open(layout.database());
   if (!reader) return fail(std::move(reader.error()));
 
+  auto book = store::Accounts::open(layout.accounts());
+  if (!book) return fail(std::move(book.error()));
+
   files::Blobs blobs(layout);
   files::Results results(layout);
   files::Thumbnails thumbnails(layout);
@@ -208,19 +212,11 @@ Status run(const Config& config, const sigset_t& signals) {
   settings.data_dir = data.string();
   settings.soft_c = config.soft_c;
   settings.hard_c = config.hard_c;
+  settings.trust_loopback = config.trust_loopback;
   settings.max_file_bytes = config.max_file_mib * mib;
   settings.attempt_floor = rows->attempt_floor;
-  api::Api api{farm,
-               database,
-               live,
-               storage,
-               assets,
-               events,
-               broadcaster,
-               counters,
-               settings,
-               random_number,
-               [] { return runtime::now(); },
+  api::Api api{farm,   database,    live,     storage,  assets,        **book,
+               events, broadcaster, counters, settings, random_number, [] { return runtime::now(); },
                started};
   if (!config.types.empty()) api.own_types = [folder = config.types] { return read_types(folder); };
 

@@ -19,11 +19,12 @@ MAY_KNOW = {
     "scheduler": {"base", "payloads"},
     "compiler": {"base", "payloads", "openjd", "scheduler"},
     "planner": {"base", "payloads"},
-    "store": ADAPTER | {"scheduler"},
+    "accounts": {"base"},
+    "store": ADAPTER | {"scheduler", "accounts"},
     "fleet": ADAPTER | {"scheduler"},
     "files": ADAPTER | {"scheduler"},
     "http": {"base", "runtime"},
-    "api": ADAPTER | {"scheduler", "http", "compiler"},
+    "api": ADAPTER | {"scheduler", "http", "compiler", "accounts"},
     "web": {"base"},
     "cli": ADAPTER | {"compiler", "openjd"},
     "uplink": ADAPTER | {"planner"},
@@ -33,7 +34,7 @@ MAY_KNOW = {
     "transfer": ADAPTER | {"planner"},
     "telemetry": ADAPTER | {"planner"},
 }
-CONTROLLER = {"scheduler", "compiler", "store", "fleet", "files", "http", "api", "web", "cli"}
+CONTROLLER = {"scheduler", "compiler", "accounts", "store", "fleet", "files", "http", "api", "web", "cli"}
 AGENT = {"planner", "uplink", "session", "actions", "transfer", "telemetry"}
 DAEMON_MAY_KNOW = {
     "controller": ADAPTER | (CONTROLLER - {"cli"}),
@@ -51,6 +52,7 @@ OWNED = {
     r"sqlite3\.h": "store",
     r"boost/": "http",
     r"yaml\.h": "openjd",
+    r"sodium": "accounts",
 }
 # The pure rooms: no clock, no log, no I/O, no randomness, no threads, ordered containers only.
 PURE = {"scheduler", "compiler", "planner", "openjd"}

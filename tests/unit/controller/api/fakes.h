@@ -16,6 +16,7 @@
 #include "api/api.h"
 #include "controller/http/wire.h"
 #include "http/server.h"
+#include "store/accounts.h"
 
 namespace kiln::test {
 
@@ -400,6 +401,7 @@ struct Backing {
   FakeLive live;
   FakeStorage storage;
   FakeAssets assets;
+  std::unique_ptr<store::Accounts> book = std::move(*store::Accounts::open_in_memory());
   EventRing events{"run1", 8, 2};
   Broadcaster broadcaster{events, live, [this](const JobId& job) { return storage.output_dir(job); }};
   http::Counters counters;
@@ -409,6 +411,7 @@ struct Backing {
       live,
       storage,
       assets,
+      *book,
       events,
       broadcaster,
       counters,
