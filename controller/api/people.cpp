@@ -79,15 +79,17 @@ Result<accounts::User> find_user(Api& api, const std::string& name) {
 }
 
 // Where this machine is not trusted, somebody must be left who can let others in.
-Status check_someone_stays(Api& api, const std::string& leaving) {
-  if (api.settings.trust_loopback) return {};
+Status check_someone_stays(Api& api, const accounts::User& leaving) {
+  if (api.settings.trust_loopback || leaving.role != Role::administrator || leaving.is_disabled) return {};
   const auto users = api.book.users();
   if (!users) return fail(users.error());
   const bool is_left = std::any_of(users->begin(), users->end(), [&](const accounts::User& user) {
-    return user.name != leaving && user.role == Role::administrator && !user.is_disabled && user.has_password;
+    return user.name != leaving.name && user.role == Role::administrator && !user.is_disabled &&
+           user.has_password;
   });
   if (is_left) return {};
-  return fail(Code::conflict, fmt::format("{} is the last administrator: make another one first", leaving));
+  return fail(Code::conflict,
+              fmt::format("{} is the last administrator: make another one first", leaving.name));
 }
 
 // ---- users -----------------------------------------------------------------------------------------------
@@ -198,10 +200,11 @@ http::Response edit_user(Api& api, http::Request& request) {
     if (edit->role && *edit->role != user->role)
       did(fmt::format("{} instead of {}", accounts::to_string(*edit->role), accounts::to_string(user->role)));
     if (edit->disabled && *edit->disabled != user->is_disabled) did(*edit->disabled ? "disabled" : "enabled");
+    const accounts::User before = *user;
     user->role = edit->role.value_or(user->role);
     user->is_disabled = edit->disabled.value_or(user->is_disabled);
     if (user->role != Role::administrator || user->is_disabled) {
-      if (const auto fine = check_someone_stays(api, name); !fine) return http::problem(fine.error());
+      if (const auto fine = check_someone_stays(api, before); !fine) return http::problem(fine.error());
     }
     if (const auto saved = api.book.save_user(*user); !saved) return http::problem(saved.error());
   }
@@ -221,7 +224,7 @@ http::Response remove_user(Api& api, http::Request& request) {
   const std::string& name = request.param("name");
   const auto user = find_user(api, name);
   if (!user) return http::problem(user.error());
-  if (const auto fine = check_someone_stays(api, name); !fine) return http::problem(fine.error());
+  if (const auto fine = check_someone_stays(api, *user); !fine) return http::problem(fine.error());
   if (const auto removed = api.book.remove_user(name); !removed) return http::problem(removed.error());
   caller_of(request).what = fmt::format("removed, was {}", accounts::to_string(user->role));
   return {.status = 204};
