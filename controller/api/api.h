@@ -4,9 +4,14 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "accounts/book.h"
+#include "accounts/limits.h"
+#include "accounts/passwords.h"
 #include "api/assets.h"
 #include "api/broadcaster.h"
 #include "api/events.h"
@@ -32,6 +37,7 @@ struct Settings {
   double soft_c = 84;  // of GPUs, where a node has none of its own
   double hard_c = 93;
   std::uint32_t attempt_floor = 0;  // attempts up to this may have been made that no row tells of (a restore)
+  bool trust_loopback = true;       // who asks from this machine without a name is an administrator
   std::uint64_t max_file_bytes = 64ULL << 30U;  // of one blob or one result: an upload beyond is a mistake
 };
 
@@ -42,6 +48,7 @@ struct Api {
   Live& live;
   Storage& storage;
   const Assets& assets;
+  accounts::Book& book;
   EventRing& events;
   Broadcaster& broadcaster;
   const http::Counters& counters;
@@ -53,6 +60,14 @@ struct Api {
   // The studio's own job types as they lie on the disk now; none: there is no folder of them. Thread-safe.
   std::function<std::vector<compiler::JobType>()> own_types = {};
   enrollment::Enrollment* enrollment = nullptr;  // null: nobody can join (tests)
+  // The node that has that key (`kilnnode_<id>_<secret>`); nullopt: none. Thread-safe. Not set: no node can
+  // say who it is, and only local callers do what nodes do.
+  std::function<std::optional<NodeId>(std::string_view id, std::string_view secret)> node_of = {};
+  accounts::Hasher hasher = {};
+  // Of an address up to 15 minutes; of a name 30 s at most, so that nobody keeps somebody else out.
+  accounts::Backoff login_limit_of_peer{{}};
+  accounts::Backoff login_limit_of_name{{.longest_ms = 30'000}};
+  accounts::Bucket anonymous_limit{{}};  // of an address: what asks without saying who it is, or wrongly
 };
 
 // Every route, ready for http::Server. `api` outlives the router.

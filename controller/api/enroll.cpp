@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "api/gate.h"
 #include "api/routes.h"
 #include "base/version.h"
 #include "enrollment/enrollment.h"
@@ -49,7 +50,7 @@ http::Response ask(Api& api, http::Request& request) {
   const auto body = request.body->read_all(payloads::max_enrollment_bytes);
   if (!body) return http::problem(body.error());
   const auto* signature = request.field(payloads::signature_field);
-  auto answer = api.enrollment->ask(*body, signature == nullptr ? "" : *signature, request.peer, is_local(request));
+  auto answer = api.enrollment->ask(*body, signature == nullptr ? "" : *signature, request.peer, is_from_this_machine(request));
   if (!answer) return http::problem(answer.error());
   http::Response response{.content_type = "application/json"};
   response.body = payloads::encode(*answer);
@@ -61,8 +62,6 @@ Result<NodeId> node_of(const http::Request& request) {
 }
 
 http::Response make_token(Api& api, http::Request& request) {
-  const auto user = user_of(request);
-  if (!user) return http::problem(user.error());
   const auto body = request.body->read_all(max_body_bytes);
   if (!body) return http::problem(body.error());
   const auto json = Json::parse(body->empty() ? "{}" : *body);
@@ -75,7 +74,7 @@ http::Response make_token(Api& api, http::Request& request) {
   in.optional("uses", uses, max_token_uses);
   in.optional("days", days, max_token_days);
   if (auto read = in.finish(0); !read) return http::problem(read.error());
-  const auto made = api.enrollment->make_token(label, api.now().unix_ms + days * day_ms, uses, *user);
+  const auto made = api.enrollment->make_token(label, api.now().unix_ms + days * day_ms, uses, caller_of(request).name);
   if (!made) return http::problem(made.error());
   auto out = to_json(made->token);
   out.set("token", made->secret);  // this once
@@ -98,14 +97,6 @@ http::Response add_known(Api& api, http::Request& request) {
 
 }  // namespace
 
-bool is_local(const http::Request& request) {
-  // A proxy on this machine speaks for others, and says so.
-  for (const char* field : {"forwarded", "x-forwarded-for", "via"}) {
-    if (request.field(field) != nullptr) return false;
-  }
-  return request.is_loopback();
-}
-
 void add_enroll_routes(http::Router& router, Api& api) {
   using http::Method;
   using enrollment::Enrollment;
@@ -125,11 +116,9 @@ void add_enroll_routes(http::Router& router, Api& api) {
   });
   const auto decide = [&](const char* verb, Decide what) {
     router.add(Method::post, fmt::format("/api/v1/enrollments/{{id}}/{}", verb), [&api, what](http::Request& request) {
-      const auto user = user_of(request);
-      if (!user) return http::problem(user.error());
       const auto node = node_of(request);
       if (!node) return http::problem(node.error());
-      return done((api.enrollment->*what)(*node, *user));
+      return done((api.enrollment->*what)(*node, caller_of(request).name));
     });
   };
   decide("approve", &Enrollment::approve);

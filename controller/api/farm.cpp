@@ -1,3 +1,4 @@
+#include "api/gate.h"
 #include "api/openapi.h"
 #include "api/routes.h"
 #include "api/shapes.h"
@@ -39,6 +40,7 @@ http::Response patch(Api& api, http::Request& request) {
   if (!json) return http::problem(json.error());
   auto edit = read_farm_edit(*json);
   if (!edit) return http::problem(edit.error());
+  caller_of(request).what = json->dump();
   if (const auto edited = edit_farm(api, std::move(*edit)); !edited) return http::problem(edited.error());
   return farm_response(api);
 }

@@ -23,7 +23,7 @@ namespace {
 using Command = std::function<Result<Exit>(Context&)>;
 
 struct Globals {
-  std::string server, blender;
+  std::string server, blender, token;
   bool json = false;
 };
 
@@ -449,6 +449,83 @@ void add_node(CLI::App& app, Command& command) {
       ->type_name("MIN");
 }
 
+void add_login(CLI::App& app, Command& command) {
+  auto options = std::make_shared<LoginOptions>();
+  auto* in = app.add_subcommand("login", "Log in at the controller; keeps a token for this user here");
+  auto* name = in->add_option("name", options->name, "Who you are there [asked for]")->type_name("NAME");
+  in->add_option("--use", options->token, "Keep this token, made with `kiln token add` or on the page")
+      ->excludes(name)
+      ->type_name("TOKEN");
+  in->add_option("--days", options->days, "How long it lasts")
+      ->check(CLI::Range(1, 3650))
+      ->capture_default_str();
+  in->callback([=, &command] { command = [=](Context& context) { return log_in(context, *options); }; });
+  app.add_subcommand("logout", "Remove the token, here and at the controller")->callback([&command] {
+    command = log_out;
+  });
+  app.add_subcommand("whoami", "Say who the controller takes you for")->callback([&command] {
+    command = who_am_i;
+  });
+}
+
+const auto is_role = [] { return CLI::IsMember({"viewer", "artist", "operator", "administrator"}); };
+
+void add_users(CLI::App& app, Command& command) {
+  auto* user = app.add_subcommand("user", "Who may use the farm");
+  user->require_subcommand(1);
+  auto name = std::make_shared<std::string>();
+  auto options = std::make_shared<UserOptions>();
+  user->add_subcommand("list", "List them")->callback([&command] { command = list_users; });
+  auto* add = user->add_subcommand("add", "Add one; asks for the password, or reads a line");
+  add->add_option("name", *name, "1 to 32 of a-z, 0-9 and -")->required()->type_name("NAME");
+  add->add_option("--role", options->role, "What the user may do")->required()->check(is_role());
+  add->add_flag("--no-password", options->no_password, "Only tokens of the user will do");
+  add->callback(
+      [=, &command] { command = [=](Context& context) { return add_user(context, *name, *options); }; });
+  auto* set = user->add_subcommand("set", "Change one");
+  set->add_option("name", *name, "As `kiln user list` shows it")->required()->type_name("NAME");
+  set->add_option("--role", options->role, "What the user may do from now on")->check(is_role());
+  set->add_flag("--password", options->password, "Ask for a new password; anybody may change the own one");
+  auto* enable = set->add_flag("--enable", options->enable, "Let the user in again");
+  set->add_flag("--disable", options->disable, "Keep the name, but let it do nothing")->excludes(enable);
+  set->callback(
+      [=, &command] { command = [=](Context& context) { return set_user(context, *name, *options); }; });
+  auto* remove = user->add_subcommand("remove", "Remove one with all tokens");
+  remove->add_option("name", *name, "As `kiln user list` shows it")->required()->type_name("NAME");
+  remove->callback(
+      [=, &command] { command = [=](Context& context) { return remove_user(context, *name); }; });
+}
+
+void add_tokens(CLI::App& app, Command& command) {
+  auto* token = app.add_subcommand("token", "Keys for scripts");
+  token->require_subcommand(1);
+  auto options = std::make_shared<TokenOptions>();
+  auto* list = token->add_subcommand("list", "List yours; an administrator's are everybody's");
+  list->add_option("--user", options->user, "Only of this user")->type_name("NAME");
+  list->callback(
+      [=, &command] { command = [=](Context& context) { return list_tokens(context, options->user); }; });
+  auto* add = token->add_subcommand("add", "Make one; it is shown once");
+  add->add_option("label", options->label, "What it is for")->required()->type_name("LABEL");
+  add->add_option("--user", options->user, "Whose it is [yours]")->type_name("NAME");
+  add->add_option("--role", options->role, "At most the user's [the user's]")->check(is_role());
+  add->add_option("--days", options->days, "How long it lasts; 0: for ever")
+      ->check(CLI::Range(0, 7300))
+      ->capture_default_str();
+  add->callback([=, &command] { command = [=](Context& context) { return add_token(context, *options); }; });
+  auto id = std::make_shared<std::string>();
+  auto* remove = token->add_subcommand("remove", "Remove one: it is refused from then on");
+  remove->add_option("id", *id, "As `kiln token list` shows it")->required()->type_name("ID");
+  remove->callback([=, &command] { command = [=](Context& context) { return remove_token(context, *id); }; });
+
+  auto wish = std::make_shared<AuditOptions>();
+  auto* audit = app.add_subcommand("audit", "Who changed what, the newest first");
+  audit->add_option("-l,--limit", wish->limit, "At most this many")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  audit->add_option("--user", wish->caller, "Only by this user, node, or local")->type_name("NAME");
+  audit->callback([=, &command] { command = [=](Context& context) { return show_audit(context, *wish); }; });
+}
+
 std::string login() {
   for (const char* name : {"USER", "LOGNAME"}) {
     if (const char* value = std::getenv(name); value != nullptr && *value != '\0') return value;
@@ -498,6 +575,10 @@ int run(const std::vector<std::string>& args, std::FILE* out, std::FILE* err,
   app.add_option("--blender", globals.blender,
                  "Blender program that looks into scenes [$KILN_BLENDER, else kiln.toml, else blender]")
       ->type_name("PROGRAM");
+  app.add_option(
+         "--token", globals.token,
+         "Who asks [$KILN_TOKEN, else what `kiln login` kept]; other users of this machine see it here")
+      ->type_name("TOKEN");
   app.add_flag("--json", globals.json, "One JSON document on stdout (watch: one a line)");
   add_submit(app, command);
   add_types(app, command);
@@ -509,6 +590,9 @@ int run(const std::vector<std::string>& args, std::FILE* out, std::FILE* err,
   add_trust(app, command);
   add_steering(app, command);
   add_fetching(app, command);
+  add_login(app, command);
+  add_users(app, command);
+  add_tokens(app, command);
   try {
     // CLI11 takes them from the back.
     app.parse(std::vector<std::string>(args.rbegin(), args.rend()));
@@ -532,7 +616,14 @@ int run(const std::vector<std::string>& args, std::FILE* out, std::FILE* err,
   if (!config) return say_error(config.error());
   if (!globals.server.empty()) config->server = globals.server;
   if (!globals.blender.empty()) config->blender = globals.blender;
-  Context context{Client(server_url(config->server), user_name(login()), interrupted),
+  const auto server = server_url(config->server);
+  if (!globals.token.empty()) config->token = globals.token;
+  if (config->token.empty()) {
+    auto kept = kept_token(token_file(), server);
+    if (!kept) return say_error(kept.error());
+    config->token = std::move(*kept);
+  }
+  Context context{Client(server, user_name(login()), interrupted, config->token, config->ca_file),
                   out_terminal,
                   err_terminal,
                   globals.json,

@@ -75,8 +75,14 @@ std::string blob_path(const std::string& digest) {
 
 }  // namespace
 
-Client::Client(std::string url, std::string user, const std::atomic<bool>& interrupted)
-    : url_(std::move(url)), interrupted_(interrupted), user_(std::move(user)), http_(url_, options(stall)) {}
+Client::Client(std::string url, std::string user, const std::atomic<bool>& interrupted, std::string token,
+               std::string ca_file)
+    : url_(std::move(url)),
+      interrupted_(interrupted),
+      user_(std::move(user)),
+      token_(std::move(token)),
+      ca_file_(std::move(ca_file)),
+      http_(url_, options(stall)) {}
 
 runtime::HttpOptions Client::options(std::chrono::seconds stall_time) {
   runtime::HttpOptions options;
@@ -84,6 +90,8 @@ runtime::HttpOptions Client::options(std::chrono::seconds stall_time) {
   options.max_body_bytes = max_answer_bytes;
   if (url_.starts_with("https://")) options.trust.ca_file = trusted_file(url_);
   options.headers = {{"X-Kiln-User", user_}};
+  if (!token_.empty()) options.headers["Authorization"] = "Bearer " + token_;
+  options.ca_file = ca_file_;
   options.cancelled = [this] { return interrupted_.load(); };
   options.moved = [this](std::uint64_t sent, std::uint64_t received) {
     if (moving_) moving_(sent, received);
@@ -147,6 +155,56 @@ Result<Json> Client::farm() {
 
 Result<Json> Client::patch_farm(const Json& changes) {
   return json_of(http_.patch("/api/v1/farm", changes.dump()));
+}
+
+Result<Json> Client::me() {
+  return get("/api/v1/me");
+}
+Result<Json> Client::users() {
+  return get("/api/v1/users");
+}
+Result<Json> Client::add_user(const Json& wish) {
+  return json_of(http_.post("/api/v1/users", wish.dump()));
+}
+Result<Json> Client::patch_user(const std::string& name, const Json& changes) {
+  return json_of(http_.patch("/api/v1/users/" + runtime::escape_segment(name), changes.dump()));
+}
+Status Client::remove_user(const std::string& name) {
+  return gone("/api/v1/users/" + runtime::escape_segment(name));
+}
+Result<Json> Client::tokens(const std::string& user) {
+  return get("/api/v1/tokens" + query({{"user", user}}));
+}
+Result<Json> Client::add_token(const Json& wish) {
+  return json_of(http_.post("/api/v1/tokens", wish.dump()));
+}
+Status Client::remove_token(const std::string& id) {
+  return gone("/api/v1/tokens/" + runtime::escape_segment(id));
+}
+Result<Json> Client::audit(std::uint32_t limit, const std::string& caller) {
+  return get("/api/v1/audit" + query({{"limit", std::to_string(limit)}, {"caller", caller}}));
+}
+
+void Client::use_token(std::string token) {
+  token_ = std::move(token);
+  http_ = runtime::HttpClient(url_, options(stall));
+}
+
+Result<Json> Client::token_by_password(const std::string& name, const std::string& password,
+                                       const Json& wish) {
+  use_token("");
+  const auto login =
+      http_.post("/api/v1/login", Json::object({{"name", name}, {"password", password}}).dump());
+  if (!login) return fail(failure(login.error()));
+  if (!login->ok()) return fail(failure(*login));
+  const auto field = login->headers.find("set-cookie");
+  if (field == login->headers.end()) return fail(Code::unavailable, "the controller gave no session");
+  // What a page of the controller's would send.
+  const runtime::HttpHeaders session{{"Cookie", field->second.substr(0, field->second.find(';'))},
+                                     {"Origin", url_}};
+  auto made = json_of(http_.post("/api/v1/tokens", wish.dump(), session));
+  (void)http_.post("/api/v1/logout", "", session);  // it would end by itself
+  return made;
 }
 
 Result<Json> Client::jobs(const JobFilter& filter) {

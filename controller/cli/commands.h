@@ -161,4 +161,36 @@ struct FilmOptions {
 };
 Result<Exit> make_film(Context& context, const FilmOptions& options);
 
+// ---- accounts.cpp. Passwords are asked for on the terminal, or read as lines of standard input.
+struct LoginOptions {
+  std::string name;
+  std::string token;  // one that is there already; "": make one with name and password
+  std::uint32_t days = 90;
+};
+Result<Exit> log_in(Context& context, const LoginOptions& options);
+Result<Exit> log_out(Context& context);
+Result<Exit> who_am_i(Context& context);
+struct UserOptions {
+  std::string role;
+  bool no_password = false;
+  bool password = false;  // change it
+  bool enable = false, disable = false;
+};
+Result<Exit> list_users(Context& context);
+Result<Exit> add_user(Context& context, const std::string& name, const UserOptions& options);
+Result<Exit> set_user(Context& context, const std::string& name, const UserOptions& options);
+Result<Exit> remove_user(Context& context, const std::string& name);
+struct TokenOptions {
+  std::string label, user, role;
+  std::uint32_t days = 365;  // 0: never ends
+};
+Result<Exit> list_tokens(Context& context, const std::string& user);
+Result<Exit> add_token(Context& context, const TokenOptions& options);
+Result<Exit> remove_token(Context& context, const std::string& id);
+struct AuditOptions {
+  std::uint32_t limit = 50;
+  std::string caller;
+};
+Result<Exit> show_audit(Context& context, const AuditOptions& options);
+
 }  // namespace kiln::cli

@@ -33,6 +33,7 @@
 #include "runtime/files.h"
 #include "runtime/log.h"
 #include "runtime/queue.h"
+#include "store/accounts.h"
 #include "store/keyring.h"
 #include "store/store.h"
 
@@ -241,6 +242,8 @@ Status run(const Config& config, const sigset_t& signals) {
 
   const auto viewer_password = load_secret(data / "broker" / "viewer.password");
   if (!viewer_password) return fail(viewer_password.error());
+  auto book = store::Accounts::open(layout.accounts());
+  if (!book) return fail(std::move(book.error()));
 
   files::Blobs blobs(layout);
   files::Results results(layout);
@@ -290,7 +293,7 @@ Status run(const Config& config, const sigset_t& signals) {
            },
        .forget = [&farm](const NodeId& node) { farm.post(scheduler::ForgetNode{0, node, true}); },
        .on_change = [&events] { events.publish("enrollments", Json::object({})); }},
-      {.trusts_loopback = config.trusts_loopback});
+      {.admits_loopback = config.admits_loopback});
   if (!enrollment) return fail(std::move(enrollment.error()));
   http::Counters counters;
   api::Settings settings;
@@ -304,21 +307,18 @@ Status run(const Config& config, const sigset_t& signals) {
   settings.data_dir = data.string();
   settings.soft_c = config.soft_c;
   settings.hard_c = config.hard_c;
+  settings.trust_loopback = config.trust_loopback;
   settings.max_file_bytes = config.max_file_mib * mib;
   settings.attempt_floor = rows->attempt_floor;
-  api::Api api{farm,
-               database,
-               live,
-               storage,
-               assets,
-               events,
-               broadcaster,
-               counters,
-               settings,
-               random_number,
-               [] { return runtime::now(); },
+  api::Api api{farm,   database,    live,     storage,  assets,        **book,
+               events, broadcaster, counters, settings, random_number, [] { return runtime::now(); },
                started};
   api.enrollment = enrollment->get();
+  api.node_of = [&enrollment](std::string_view id, std::string_view secret) -> std::optional<NodeId> {
+    auto node = NodeId::parse(id);
+    if (!node || !(*enrollment)->is_node(*node, secret)) return std::nullopt;
+    return std::move(*node);
+  };
   if (!config.types.empty()) api.own_types = [folder = config.types] { return read_types(folder); };
 
   http::Config http;

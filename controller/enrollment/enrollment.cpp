@@ -181,7 +181,7 @@ Result<NodeKey*> Enrollment::find_or_add(const payloads::EnrollRequest& request,
       return !request.hardware.empty() && one.second.hardware == request.hardware;
     });
     // Several nodes on this very machine are somebody's wish.
-    if (twin != keys_.end() && !(is_loopback && policy_.trusts_loopback)) {
+    if (twin != keys_.end() && !(is_loopback && policy_.admits_loopback)) {
       key.remark = fmt::format("the same hardware as {}, with another key: reinstalled, or a copy?",
                                describe(twin->second));
     }
@@ -220,7 +220,7 @@ Status Enrollment::decide_by_itself(NodeKey& key, const payloads::EnrollRequest&
     }
     return set_state(key, KeyState::approved, by);
   }
-  if (is_loopback && policy_.trusts_loopback) return set_state(key, KeyState::approved, "this machine");
+  if (is_loopback && policy_.admits_loopback) return set_state(key, KeyState::approved, "this machine");
   if (!request.join_token.empty()) {
     // Not stored: a box whose token is put right gets in.
     return fail(Code::denied, "the join token is unknown, used up or expired: `kiln node token` makes one; or approve "

@@ -18,7 +18,7 @@
 namespace kiln::enrollment {
 
 struct Policy {
-  bool trusts_loopback = true;            // a box on this very machine is let in
+  bool admits_loopback = true;            // a box on this very machine is let in
   std::size_t max_pending = 100;
   std::int64_t pending_ms = 86'400'000;   // unanswered for a day: forgotten, it asks again if it is still there
   std::int64_t nonce_ms = 60'000;

@@ -133,6 +133,8 @@ class Writer final : public Sink {
 
   // The whole response. False: the connection cannot go on.
   bool respond(Response& response, const Request& request, bool keep_alive) {
+    // Not of localhost: all that somebody develops there is called so.
+    is_pinned_to_tls_ = request.is_secure && !request.host.starts_with("localhost");
     if (auto* file = std::get_if<File>(&response.body)) choose_part(response, *file, request);
     const bool reads = request.method == Method::get || request.method == Method::head;
     const std::string* known = request.field("if-none-match");
@@ -206,6 +208,10 @@ class Writer final : public Sink {
     add_default("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
     add("X-Content-Type-Options", "nosniff");
     add("Referrer-Policy", "no-referrer");
+    // No other site's page may hold a window of ours, or put what is ours into itself.
+    add("Cross-Origin-Opener-Policy", "same-origin");
+    add("Cross-Origin-Resource-Policy", "same-origin");
+    if (is_pinned_to_tls_) add("Strict-Transport-Security", "max-age=2592000");
     if (!keep_alive) add("Connection", "close");
     return head.append("\r\n");
   }
@@ -231,6 +237,7 @@ class Writer final : public Sink {
 
   const Exchange& exchange_;
   bool is_head_;
+  bool is_pinned_to_tls_ = false;
   std::uint64_t written_ = 0;
   std::uint64_t first_ = 0;  // of a file: where the part begins
   std::uint64_t size_ = 0;   // of what is sent

@@ -12,7 +12,7 @@ class Joining(unittest.TestCase):
     def setUpClass(cls):
         cls.farm = Farm()
         config = cls.farm.folder / "controller.toml"
-        config.write_text("[nodes]\ntrust_loopback = false\n")
+        config.write_text("[nodes]\nadmit_loopback = false\n")
         cls.farm.start_controller("--config", config)
         cls.ca = cls.farm.folder / "controller/tls/ca.pem"
         cls.secure = f"https://localhost:{cls.farm.http_port}"

@@ -20,12 +20,13 @@ MAY_KNOW = {
     "scheduler": {"base", "payloads"},
     "compiler": {"base", "payloads", "openjd", "scheduler"},
     "planner": {"base", "payloads"},
+    "accounts": {"base"},
     "enrollment": ADAPTER | {"identity"},
-    "store": ADAPTER | {"scheduler", "enrollment", "identity"},
+    "store": ADAPTER | {"scheduler", "accounts", "enrollment", "identity"},
     "fleet": ADAPTER | {"scheduler", "identity"},
     "files": ADAPTER | {"scheduler"},
     "http": {"base", "runtime"},
-    "api": ADAPTER | {"scheduler", "http", "compiler", "enrollment", "identity"},
+    "api": ADAPTER | {"scheduler", "http", "compiler", "accounts", "enrollment", "identity"},
     "web": {"base"},
     "cli": ADAPTER | {"compiler", "identity", "openjd"},
     "uplink": ADAPTER | {"planner"},
@@ -35,7 +36,7 @@ MAY_KNOW = {
     "transfer": ADAPTER | {"planner"},
     "telemetry": ADAPTER | {"planner"},
 }
-CONTROLLER = {"scheduler", "enrollment", "compiler", "store", "fleet", "files", "http", "api", "web", "cli"}
+CONTROLLER = {"scheduler", "enrollment", "compiler", "accounts", "store", "fleet", "files", "http", "api", "web", "cli"}
 AGENT = {"planner", "uplink", "session", "actions", "transfer", "telemetry"}
 DAEMON_MAY_KNOW = {
     "controller": ADAPTER | {"identity"} | (CONTROLLER - {"cli"}),
@@ -54,6 +55,7 @@ OWNED = {
     r"boost/": "http",
     r"openssl/ssl\.h": "http",
     r"yaml\.h": "openjd",
+    r"sodium": "accounts",
 }
 # The pure rooms: no clock, no log, no I/O, no randomness, no threads, ordered containers only.
 PURE = {"scheduler", "compiler", "planner", "openjd"}

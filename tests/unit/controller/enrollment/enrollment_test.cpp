@@ -200,7 +200,7 @@ void this_machine_is_let_in_unless_told_otherwise() {
   auto answer = box.ask(farm, "127.0.0.1", true);
   check_ok(answer);
   check(answer->state == approved);
-  Farm strict({.trusts_loopback = false});
+  Farm strict({.admits_loopback = false});
   answer = box.ask(strict, "127.0.0.1", true);
   check_ok(answer);
   check(answer->state == pending);
