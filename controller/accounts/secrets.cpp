@@ -33,7 +33,7 @@ void init() {
 bool is_plain(std::string_view text) {
   for (const char c : text) {
     const bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (!is_letter && !(c >= '0' && c <= '9') && c != '-') return false;
+    if (!is_letter && !(c >= '0' && c <= '9') && c != '-' && c != '_') return false;  // base64url
   }
   return !text.empty() && text.size() <= max_secret_text;
 }

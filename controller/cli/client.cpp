@@ -88,10 +88,12 @@ runtime::HttpOptions Client::options(std::chrono::seconds stall_time) {
   runtime::HttpOptions options;
   options.stall = stall_time;
   options.max_body_bytes = max_answer_bytes;
-  if (url_.starts_with("https://")) options.trust.ca_file = trusted_file(url_);
   options.headers = {{"X-Kiln-User", user_}};
   if (!token_.empty()) options.headers["Authorization"] = "Bearer " + token_;
-  options.ca_file = ca_file_;
+  // What was trusted by hand, else what the settings say, else the system's authorities.
+  std::error_code ignored;
+  const bool is_trusted = url_.starts_with("https://") && std::filesystem::exists(trusted_file(url_), ignored);
+  options.trust.ca_file = is_trusted ? trusted_file(url_).string() : ca_file_;
   options.cancelled = [this] { return interrupted_.load(); };
   options.moved = [this](std::uint64_t sent, std::uint64_t received) {
     if (moving_) moving_(sent, received);
