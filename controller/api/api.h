@@ -30,9 +30,9 @@ struct Settings {
   std::string mqtt_host;      // where nodes find the broker; "" = the host that they reach us by
   std::uint16_t mqtt_port = 8783;
   bool mqtt_is_tls = false;
-  std::string ca_certificate;  // PEM, for whoever wants to trust us
-  std::string ca_fingerprint;
-  std::string viewer_password;  // of the embedded broker's viewer; "" = there is none
+  std::string ca_certificate = {};  // PEM, for whoever wants to trust us
+  std::string ca_fingerprint = {};
+  std::string viewer_password = {};  // of the embedded broker's viewer; "" = there is none
   std::string data_dir;
   double soft_c = 84;  // of GPUs, where a node has none of its own
   double hard_c = 93;
@@ -63,6 +63,9 @@ struct Api {
   // The node that has that key (`kilnnode_<id>_<secret>`); nullopt: none. Thread-safe. Not set: no node can
   // say who it is, and only local callers do what nodes do.
   std::function<std::optional<NodeId>(std::string_view id, std::string_view secret)> node_of = {};
+  // A token that lives until it is removed, with all that its user may do, works over MQTT as well.
+  std::function<void(const accounts::Token&, const std::string& secret)> on_token = {};
+  std::function<void(const std::string& token)> on_token_gone = {};
   accounts::Hasher hasher = {};
   // Of an address up to 15 minutes; of a name 30 s at most, so that nobody keeps somebody else out.
   accounts::Backoff login_limit_of_peer{{}};

@@ -100,22 +100,27 @@ http::Response add_known(Api& api, http::Request& request) {
 void add_enroll_routes(http::Router& router, Api& api) {
   using http::Method;
   using enrollment::Enrollment;
-  if (api.enrollment == nullptr) return;
-  router.add(Method::get, "/api/v1/ca", [&](http::Request&) {
+  const auto add = [&](Method method, std::string pattern, http::Handler handler) {
+    router.add(method, std::move(pattern), [&api, handler = std::move(handler)](http::Request& request) {
+      if (api.enrollment == nullptr) return http::problem(503, "nobody can join this farm");
+      return handler(request);
+    });
+  };
+  add(Method::get, "/api/v1/ca", [&](http::Request&) {
     return http::Response{.content_type = "application/x-pem-file", .body = api.settings.ca_certificate};
   });
-  router.add(Method::get, "/api/v1/enroll", [&](http::Request&) {
+  add(Method::get, "/api/v1/enroll", [&](http::Request&) {
     return json_response(
         Json::object({{"farm", api.settings.farm}, {"version", version}, {"nonce", api.enrollment->nonce()}}));
   });
-  router.add(Method::post, "/api/v1/enroll", [&](http::Request& request) { return ask(api, request); });
+  add(Method::post, "/api/v1/enroll", [&](http::Request& request) { return ask(api, request); });
 
-  router.add(Method::get, "/api/v1/enrollments", [&](http::Request&) {
+  add(Method::get, "/api/v1/enrollments", [&](http::Request&) {
     return list_response("enrollments", api.enrollment->keys(),
                          [](const enrollment::NodeKey& key) { return to_json(key); });
   });
   const auto decide = [&](const char* verb, Decide what) {
-    router.add(Method::post, fmt::format("/api/v1/enrollments/{{id}}/{}", verb), [&api, what](http::Request& request) {
+    add(Method::post, fmt::format("/api/v1/enrollments/{{id}}/{}", verb), [&api, what](http::Request& request) {
       const auto node = node_of(request);
       if (!node) return http::problem(node.error());
       return done((api.enrollment->*what)(*node, caller_of(request).name));
@@ -124,16 +129,16 @@ void add_enroll_routes(http::Router& router, Api& api) {
   decide("approve", &Enrollment::approve);
   decide("reject", &Enrollment::reject);
   decide("revoke", &Enrollment::revoke);
-  router.add(Method::post, "/api/v1/enrollments/{id}/rotate", [&](http::Request& request) {
+  add(Method::post, "/api/v1/enrollments/{id}/rotate", [&](http::Request& request) {
     const auto node = node_of(request);
     return node ? done(api.enrollment->rotate(*node)) : http::problem(node.error());
   });
-  router.add(Method::delete_, "/api/v1/enrollments/{id}", [&](http::Request& request) {
+  add(Method::delete_, "/api/v1/enrollments/{id}", [&](http::Request& request) {
     const auto node = node_of(request);
     return node ? done(api.enrollment->remove(*node)) : http::problem(node.error());
   });
 
-  router.add(Method::get, "/api/v1/mqtt-viewer", [&](http::Request&) {
+  add(Method::get, "/api/v1/mqtt-viewer", [&](http::Request&) {
     if (api.settings.viewer_password.empty())
       return http::problem(404, "the farm uses a broker of its own: whoever runs that one knows its accounts");
     return json_response(Json::object({{"username", "viewer"},
@@ -142,19 +147,19 @@ void add_enroll_routes(http::Router& router, Api& api) {
                                        {"port", api.settings.mqtt_port},
                                        {"tls", api.settings.mqtt_is_tls}}));
   });
-  router.add(Method::get, "/api/v1/join-tokens", [&](http::Request&) {
+  add(Method::get, "/api/v1/join-tokens", [&](http::Request&) {
     return list_response("tokens", api.enrollment->tokens(),
                          [](const enrollment::JoinToken& token) { return to_json(token); });
   });
-  router.add(Method::post, "/api/v1/join-tokens", [&](http::Request& request) { return make_token(api, request); });
-  router.add(Method::delete_, "/api/v1/join-tokens/{id}",
+  add(Method::post, "/api/v1/join-tokens", [&](http::Request& request) { return make_token(api, request); });
+  add(Method::delete_, "/api/v1/join-tokens/{id}",
              [&](http::Request& request) { return done(api.enrollment->remove_token(request.param("id"))); });
 
-  router.add(Method::get, "/api/v1/known-fingerprints", [&](http::Request&) {
+  add(Method::get, "/api/v1/known-fingerprints", [&](http::Request&) {
     return list_response("fingerprints", api.enrollment->known(), [](const std::string& one) { return Json(one); });
   });
-  router.add(Method::post, "/api/v1/known-fingerprints", [&](http::Request& request) { return add_known(api, request); });
-  router.add(Method::delete_, "/api/v1/known-fingerprints/{fingerprint}", [&](http::Request& request) {
+  add(Method::post, "/api/v1/known-fingerprints", [&](http::Request& request) { return add_known(api, request); });
+  add(Method::delete_, "/api/v1/known-fingerprints/{fingerprint}", [&](http::Request& request) {
     return done(api.enrollment->remove_known(request.param("fingerprint")));
   });
 }

@@ -397,8 +397,6 @@ Result<Caller> caller_of_mqtt(Api& api, const std::string& user) {
   if (!known) return fail(known.error());
   if (*known && !(*known)->is_disabled)
     return Caller{.kind = Caller::Kind::user, .name = user, .role = (*known)->role};
-  if (!*known && api.settings.trust_loopback)
-    return Caller{.kind = Caller::Kind::local, .name = user, .role = Role::administrator};
   return fail(Code::denied, fmt::format("there is no user '{}' who may ask for anything", user));
 }
 

@@ -67,7 +67,7 @@ void guard(http::Router& router, Api& api);
 
 // Of a request that came through the gate.
 Caller& caller_of(http::Request& request);
-// Of an MQTT request by that name: the broker vouches for it. Errors: denied: nobody here is called that, or
+// Of an MQTT request by that name: the broker vouches for it, and nobody else is let in there. Errors: denied: nobody here is called that, or
 // may do nothing; those of the book.
 Result<Caller> caller_of_mqtt(Api& api, const std::string& user);
 

@@ -225,7 +225,12 @@ http::Response remove_user(Api& api, http::Request& request) {
   const auto user = find_user(api, name);
   if (!user) return http::problem(user.error());
   if (const auto fine = check_someone_stays(api, *user); !fine) return http::problem(fine.error());
+  const auto tokens = api.book.tokens(name);
+  if (!tokens) return http::problem(tokens.error());
   if (const auto removed = api.book.remove_user(name); !removed) return http::problem(removed.error());
+  for (const auto& token : *tokens) {
+    if (api.on_token_gone) api.on_token_gone(token.id);
+  }
   caller_of(request).what = fmt::format("removed, was {}", accounts::to_string(user->role));
   return {.status = 204};
 }
@@ -309,6 +314,7 @@ http::Response add_token(Api& api, http::Request& request) {
   const accounts::ScriptKey key{token.id, accounts::random_secret()};
   if (const auto added = api.book.add_token(token, accounts::hash_of(key.secret)); !added)
     return http::problem(added.error());
+  if (api.on_token && token.expires_ms == 0 && token.role == user->role) api.on_token(token, key.secret);
   caller.what = fmt::format("{} of {}, '{}'", accounts::to_string(token.role), token.user, token.label);
   Json json = to_json(token);
   json.set("token", accounts::to_text(key));
@@ -326,6 +332,7 @@ http::Response remove_token(Api& api, http::Request& request) {
     return http::problem(404, fmt::format("no token '{}' of yours", request.param("id")));
   if (const auto removed = api.book.remove_token((*token)->id); !removed)
     return http::problem(removed.error());
+  if (api.on_token_gone) api.on_token_gone((*token)->id);
   caller.what = fmt::format("removed, of {}, '{}'", (*token)->user, (*token)->label);
   return {.status = 204};
 }

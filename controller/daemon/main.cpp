@@ -16,6 +16,7 @@
 #include "api/requests.h"
 #include "base/version.h"
 #include "daemon/adapters.h"
+#include "daemon/broker_users.h"
 #include "daemon/config.h"
 #include "daemon/farm_thread.h"
 #include "daemon/housekeeping.h"
@@ -295,6 +296,18 @@ Status run(const Config& config, const sigset_t& signals) {
        .on_change = [&events] { events.publish("enrollments", Json::object({})); }},
       {.admits_loopback = config.admits_loopback});
   if (!enrollment) return fail(std::move(enrollment.error()));
+  // A connection of its own: the other one is the enrollment's.
+  auto user_keyring = store::Keyring::open(data / "nodes.db");
+  if (!user_keyring) return fail(std::move(user_keyring.error()));
+  BrokerUsers broker_users(**user_keyring, **book,
+                           {.admit =
+                                [&](const fleet::Account& account, const std::string& password) {
+                                  return with_link([&](fleet::Link& link) { return link.admit(account, password); });
+                                },
+                            .expel =
+                                [&](const std::string& username) {
+                                  return with_link([&](fleet::Link& link) { return link.expel(username); });
+                                }});
   http::Counters counters;
   api::Settings settings;
   settings.mqtt_is_tls = config.embedded_broker || config.broker_knows_certificates;
@@ -314,6 +327,10 @@ Status run(const Config& config, const sigset_t& signals) {
                events, broadcaster, counters, settings, random_number, [] { return runtime::now(); },
                started};
   api.enrollment = enrollment->get();
+  if (config.embedded_broker) {
+    api.on_token = [&broker_users](const auto& token, const auto& secret) { broker_users.token_made(token, secret); };
+    api.on_token_gone = [&broker_users](const auto& token) { broker_users.token_gone(token); };
+  }
   api.node_of = [&enrollment](std::string_view id, std::string_view secret) -> std::optional<NodeId> {
     auto node = NodeId::parse(id);
     if (!node || !(*enrollment)->is_node(*node, secret)) return std::nullopt;
@@ -343,7 +360,11 @@ Status run(const Config& config, const sigset_t& signals) {
     mosquitto.ca_file = identity->ca_file();
     mosquitto.certificate_file = identity->certificate_file();
     mosquitto.key_file = identity->key_file();
-    mosquitto.accounts = [&] { return broker_accounts(**enrollment, *broker_password, *viewer_password); };
+    mosquitto.accounts = [&] {
+      auto accounts = broker_accounts(**enrollment, *broker_password, *viewer_password);
+      for (auto& user : broker_users.accounts()) accounts.push_back(std::move(user));
+      return accounts;
+    };
     broker.emplace(mosquitto,
                    [&broadcaster](const std::string& text) { broadcaster.set_alarm("broker", text); });
     if (auto up = broker->start(); !up) return up;

@@ -48,6 +48,13 @@ struct JoinToken {
   std::int64_t made_ms = 0;
 };
 
+// A script token's account on the embedded broker: its holder asks over MQTT as `user`.
+struct BrokerUser {
+  std::string token;  // the account's name
+  std::string user;
+  std::string salt, hash;  // as Mosquitto keeps a password
+};
+
 // Fingerprints that get in by themselves, once.
 using KnownFingerprint = std::string;
 

@@ -23,6 +23,7 @@ constexpr std::array steps{Migration{1, "keyring", R"sql(
   CREATE TABLE join_token (
     id TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, label TEXT NOT NULL, expires_ms INTEGER NOT NULL,
     uses_left INTEGER NOT NULL, made_by TEXT NOT NULL, made_ms INTEGER NOT NULL) STRICT;
+  CREATE TABLE broker_user (token TEXT PRIMARY KEY, user TEXT NOT NULL, salt TEXT NOT NULL, hash TEXT NOT NULL) STRICT;
   CREATE TABLE known_fingerprint (fingerprint TEXT PRIMARY KEY) STRICT;
 )sql"}};
 
@@ -147,6 +148,27 @@ Status Keyring::save_known(const enrollment::KnownFingerprint& fingerprint) {
 
 Status Keyring::erase_known(const enrollment::KnownFingerprint& fingerprint) {
   return run("DELETE FROM known_fingerprint WHERE fingerprint = ?", fingerprint);
+}
+
+Result<std::vector<enrollment::BrokerUser>> Keyring::broker_users() {
+  auto statement = database_.prepare("SELECT token, user, salt, hash FROM broker_user ORDER BY token");
+  if (!statement) return fail(std::move(statement.error()));
+  std::vector<enrollment::BrokerUser> all;
+  auto read = statement->each([&](const Row& row) -> Status {
+    all.push_back({row.text(0), row.text(1), bytes_at(row, 2), bytes_at(row, 3)});
+    return {};
+  });
+  if (!read) return fail(std::move(read.error()));
+  return all;
+}
+
+Status Keyring::save(const enrollment::BrokerUser& user) {
+  return run("INSERT OR REPLACE INTO broker_user (token, user, salt, hash) VALUES (?, ?, ?, ?)", user.token, user.user,
+             identity::to_base64(user.salt), identity::to_base64(user.hash));
+}
+
+Status Keyring::erase_broker_user(const std::string& token) {
+  return run("DELETE FROM broker_user WHERE token = ?", token);
 }
 
 }  // namespace kiln::store

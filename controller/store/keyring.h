@@ -26,6 +26,11 @@ class Keyring final : public enrollment::Keyring {
   Status save_known(const enrollment::KnownFingerprint& fingerprint) override;
   Status erase_known(const enrollment::KnownFingerprint& fingerprint) override;
 
+  // Errors: those of the database.
+  Result<std::vector<enrollment::BrokerUser>> broker_users();
+  Status save(const enrollment::BrokerUser& user);
+  Status erase_broker_user(const std::string& token);
+
  private:
   explicit Keyring(Database database) : database_(std::move(database)) {}
   // Prepared anew: a person clicks, or a box starts.

@@ -101,6 +101,7 @@ class Farm:
         self.url = f"http://127.0.0.1:{self.http_port}"
         self.processes = {}
         self.keep = keep
+        self.tokens = {}  # user -> what lets them onto the broker
 
     def __enter__(self):
         self.start_controller()
@@ -243,13 +244,21 @@ class Farm:
         return dict(line.split(" ", 1) for line in result.stdout.splitlines())
 
     def mqtt_request(self, verb, body, user="ann"):
-        """Publishes a request and returns its response."""
-        with subprocess.Popen(["stdbuf", "-oL", "mosquitto_sub", "-p", str(self.mqtt_port), "-t", f"kiln/v1/response/{user}/{verb}",
+        """Publishes a request as that user (an artist, with a script token) and returns its response."""
+        if user not in self.tokens:
+            status, answer = self.post("/api/v1/users", {"name": user, "role": "artist"})
+            assert status == 201, answer
+            status, answer = self.post("/api/v1/tokens", {"user": user, "label": "tests"})
+            assert status == 201, answer
+            _, name, secret = answer["token"].split("_", 2)
+            self.tokens[user] = self.as_user(name, secret)
+        login = self.tokens[user]
+        with subprocess.Popen(["stdbuf", "-oL", "mosquitto_sub", *login, "-t", f"kiln/v1/response/{user}/{verb}",
                                "-C", "1", "-W", "60", "-d"], stdout=subprocess.PIPE, text=True) as listener:
             for line in listener.stdout:  # -d tells when the subscription stands
                 if "Subscribed" in line:
                     break
-            subprocess.run(["mosquitto_pub", "-p", str(self.mqtt_port), "-t", f"kiln/v1/request/{user}/{verb}", "-q", "1",
+            subprocess.run(["mosquitto_pub", *login, "-t", f"kiln/v1/request/{user}/{verb}", "-q", "1",
                             "-m", json.dumps(body)], check=True)
             for line in listener.stdout:
                 if line.startswith("{"):
