@@ -1,10 +1,10 @@
-// node check_people.mjs URL PICTURES BOX FINGERPRINT: logs in as people of several roles and lets a box in, as they would.
-// BOX waits to join, under FINGERPRINT. Users: root (administrator), vic (viewer), of one password.
+// node check_people.mjs URL PICTURES BOX FINGERPRINT COPY: logs in as people of several roles and lets a box in, as they would.
+// BOX waits to join, under FINGERPRINT; so does COPY, another box that says it is the same hardware. Users: root (administrator), vic (viewer), of one password.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
-const [url, pictures, box, fingerprint] = process.argv.slice(2);
+const [url, pictures, box, fingerprint, copy] = process.argv.slice(2);
 const password = "correct horse battery";
 const browser = await chromium.launch({
   executablePath: "/usr/bin/chromium",
@@ -47,6 +47,8 @@ const phone = { width: 390, height: 844 };
   await logIn(page, "root");
   const waiting = page.getByRole("region", { name: "Waiting to join" });
   await waiting.getByText(box, { exact: true }).waitFor();
+  const remark = waiting.getByRole("article", { name: copy }).locator(".warning");
+  assert.match(await remark.innerText(), /same hardware/);
   await fits(page);
   await page.screenshot({ path: join(pictures, "joining-phone.png"), fullPage: true });
   assert.deepEqual(troubles, []);
@@ -66,9 +68,13 @@ const phone = { width: 390, height: 844 };
   await page.locator(".job .details dl").waitFor();
   assert.equal(await page.locator("input").count(), 0);
   await page.screenshot({ path: join(pictures, "viewer-desktop.png"), fullPage: true });
-  // Logged out here is logged out everywhere in this browser, at the next thing that is asked.
+  // Logged out in one window is logged out in the others: the controller ends their streams.
+  const other = await context.newPage();
+  await other.goto(url);
+  await other.locator(".who", { hasText: "vic" }).waitFor();
   await page.getByRole("button", { name: "Log out" }).click();
   await page.locator(".login form").waitFor();
+  await other.locator(".login form").waitFor({ timeout: 60_000 });
   await page.reload();
   await page.locator(".login form").waitFor();
   assert.deepEqual(troubles, []);
@@ -89,7 +95,7 @@ const phone = { width: 390, height: 844 };
   await card.getByRole("button", { name: "Approve" }).click();
   const node = page.locator(".node", { hasText: box });
   await node.waitFor();
-  await waiting.waitFor({ state: "detached" });
+  await card.waitFor({ state: "detached" });
 
   const more = async (entry) => {
     await node.locator(".menu summary").click();
@@ -103,7 +109,7 @@ const phone = { width: 390, height: 844 };
   await node.getByRole("button", { name: "Revoke" }).click();
   await node.locator(".sure .danger").click();
   await node.waitFor({ state: "detached" });
-  const others = page.getByRole("region", { name: "Other boxes" });
+  const others = page.locator(".elsewhere");
   await others.locator("summary").click();
   await others.getByText("revoked by root").waitFor();
   await page.setViewportSize(phone);
@@ -114,7 +120,8 @@ const phone = { width: 390, height: 844 };
   await card.waitFor({ timeout: 120_000 });
   await card.getByRole("button", { name: "Reject" }).click();
   await card.locator(".sure .danger").click();
-  await others.waitFor();
+  await others.locator("summary").click();
+  await others.getByText("rejected by root").waitFor();
   assert.deepEqual(troubles, []);
   await context.close();
 }

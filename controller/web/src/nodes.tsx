@@ -286,7 +286,10 @@ export function Nodes({ nodes, boxes, info, jobs, onError }: {
         </div>
       ) : (
         <p class="empty">
-          No render box yet. On each one: <code>kiln-agent --controller {location.origin}</code>
+          No render box yet. On each one: <code>
+            kiln-agent --controller {location.origin}
+            {location.protocol === "https:" && info?.ca_fingerprint && ` --ca-fingerprint ${info.ca_fingerprint}`}
+          </code>
         </p>
       )}
     </section>

@@ -19,7 +19,7 @@ export function Who({ onLeft }: { onLeft: () => void }) {
   const leave = () => ask("POST", "/logout").then(onLeft).catch((refused: Error) => setError(refused.message));
   return (
     <div class="who">
-      <span title={error}>
+      <span title={error ?? me.role ?? ""}>
         <strong>{me.kind === "local" ? "this machine" : me.name}</strong>
         <span class="quiet"> {error ?? me.role}</span>
       </span>
@@ -74,7 +74,7 @@ export function Login({ farm, onMe }: { farm: string; onMe: (me: Me) => void }) 
         </label>
         {error && <p class="problem" role="alert">{error}</p>}
         <button class="main" type="submit" disabled={isBusy}>{isBusy ? "…" : "Log in"}</button>
-        <p class="quiet">An administrator makes accounts: <code>kiln user add NAME --role artist</code></p>
+        <p class="quiet">An administrator makes accounts:<br /><code>kiln user add NAME --role artist</code></p>
       </form>
     </main>
   );
