@@ -1,7 +1,6 @@
 #include "daemon/identity.h"
 
 #include <fmt/format.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,27 +17,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::size_t max_slug = 24;  // leaves room for '-' and the letters in an id's 32
 constexpr std::uint64_t max_small_file_bytes = 4096;
 
 }  // namespace
-
-std::string id_slug(std::string_view host) {
-  host = host.substr(0, host.find('.'));
-  std::string slug;
-  for (const char c : host) {
-    const char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    const bool is_kept = (lower >= 'a' && lower <= 'z') || (lower >= '0' && lower <= '9');
-    if (is_kept) {
-      slug += lower;
-    } else if (!slug.empty() && slug.back() != '-') {
-      slug += '-';
-    }
-    if (slug.size() == max_slug) break;
-  }
-  while (slug.ends_with('-')) slug.pop_back();
-  return slug.empty() ? "box" : slug;
-}
 
 std::string host_name() {
   std::array<char, 256> name{};

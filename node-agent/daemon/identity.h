@@ -14,9 +14,6 @@
 
 namespace kiln::agent {
 
-// The host's name as the first part of an id: "Render-Box 07.lan" becomes "render-box-07"; at most 24
-// characters; "box" where nothing is left.
-std::string id_slug(std::string_view host);
 // This host's name, "box" where it has none.
 std::string host_name();
 
