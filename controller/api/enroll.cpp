@@ -50,7 +50,8 @@ http::Response ask(Api& api, http::Request& request) {
   const auto body = request.body->read_all(payloads::max_enrollment_bytes);
   if (!body) return http::problem(body.error());
   const auto* signature = request.field(payloads::signature_field);
-  auto answer = api.enrollment->ask(*body, signature == nullptr ? "" : *signature, request.peer, is_from_this_machine(request));
+  auto answer = api.enrollment->ask(*body, signature == nullptr ? "" : *signature, request.peer,
+                                    is_from_this_machine(request));
   if (!answer) return http::problem(answer.error());
   http::Response response{.content_type = "application/json"};
   response.body = payloads::encode(*answer);
@@ -74,7 +75,8 @@ http::Response make_token(Api& api, http::Request& request) {
   in.optional("uses", uses, max_token_uses);
   in.optional("days", days, max_token_days);
   if (auto read = in.finish(0); !read) return http::problem(read.error());
-  const auto made = api.enrollment->make_token(label, api.now().unix_ms + days * day_ms, uses, caller_of(request).name);
+  const auto made =
+      api.enrollment->make_token(label, api.now().unix_ms + days * day_ms, uses, caller_of(request).name);
   if (!made) return http::problem(made.error());
   auto out = to_json(made->token);
   out.set("token", made->secret);  // this once
@@ -98,8 +100,8 @@ http::Response add_known(Api& api, http::Request& request) {
 }  // namespace
 
 void add_enroll_routes(http::Router& router, Api& api) {
-  using http::Method;
   using enrollment::Enrollment;
+  using http::Method;
   const auto add = [&](Method method, std::string pattern, http::Handler handler) {
     router.add(method, std::move(pattern), [&api, handler = std::move(handler)](http::Request& request) {
       if (api.enrollment == nullptr) return http::problem(503, "nobody can join this farm");
@@ -110,8 +112,8 @@ void add_enroll_routes(http::Router& router, Api& api) {
     return http::Response{.content_type = "application/x-pem-file", .body = api.settings.ca_certificate};
   });
   add(Method::get, "/api/v1/enroll", [&](http::Request&) {
-    return json_response(
-        Json::object({{"farm", api.settings.farm}, {"version", version}, {"nonce", api.enrollment->nonce()}}));
+    return json_response(Json::object(
+        {{"farm", api.settings.farm}, {"version", version}, {"nonce", api.enrollment->nonce()}}));
   });
   add(Method::post, "/api/v1/enroll", [&](http::Request& request) { return ask(api, request); });
 
@@ -120,11 +122,12 @@ void add_enroll_routes(http::Router& router, Api& api) {
                          [](const enrollment::NodeKey& key) { return to_json(key); });
   });
   const auto decide = [&](const char* verb, Decide what) {
-    add(Method::post, fmt::format("/api/v1/enrollments/{{id}}/{}", verb), [&api, what](http::Request& request) {
-      const auto node = node_of(request);
-      if (!node) return http::problem(node.error());
-      return done((api.enrollment->*what)(*node, caller_of(request).name));
-    });
+    add(Method::post, fmt::format("/api/v1/enrollments/{{id}}/{}", verb),
+        [&api, what](http::Request& request) {
+          const auto node = node_of(request);
+          if (!node) return http::problem(node.error());
+          return done((api.enrollment->*what)(*node, caller_of(request).name));
+        });
   };
   decide("approve", &Enrollment::approve);
   decide("reject", &Enrollment::reject);
@@ -140,7 +143,8 @@ void add_enroll_routes(http::Router& router, Api& api) {
 
   add(Method::get, "/api/v1/mqtt-viewer", [&](http::Request&) {
     if (api.settings.viewer_password.empty())
-      return http::problem(404, "the farm uses a broker of its own: whoever runs that one knows its accounts");
+      return http::problem(404,
+                           "the farm uses a broker of its own: whoever runs that one knows its accounts");
     return json_response(Json::object({{"username", "viewer"},
                                        {"password", api.settings.viewer_password},
                                        {"host", api.settings.mqtt_host},
@@ -153,12 +157,14 @@ void add_enroll_routes(http::Router& router, Api& api) {
   });
   add(Method::post, "/api/v1/join-tokens", [&](http::Request& request) { return make_token(api, request); });
   add(Method::delete_, "/api/v1/join-tokens/{id}",
-             [&](http::Request& request) { return done(api.enrollment->remove_token(request.param("id"))); });
+      [&](http::Request& request) { return done(api.enrollment->remove_token(request.param("id"))); });
 
   add(Method::get, "/api/v1/known-fingerprints", [&](http::Request&) {
-    return list_response("fingerprints", api.enrollment->known(), [](const std::string& one) { return Json(one); });
+    return list_response("fingerprints", api.enrollment->known(),
+                         [](const std::string& one) { return Json(one); });
   });
-  add(Method::post, "/api/v1/known-fingerprints", [&](http::Request& request) { return add_known(api, request); });
+  add(Method::post, "/api/v1/known-fingerprints",
+      [&](http::Request& request) { return add_known(api, request); });
   add(Method::delete_, "/api/v1/known-fingerprints/{fingerprint}", [&](http::Request& request) {
     return done(api.enrollment->remove_known(request.param("fingerprint")));
   });

@@ -67,8 +67,8 @@ void guard(http::Router& router, Api& api);
 
 // Of a request that came through the gate.
 Caller& caller_of(http::Request& request);
-// Of an MQTT request by that name: the broker vouches for it, and nobody else is let in there. Errors: denied: nobody here is called that, or
-// may do nothing; those of the book.
+// Of an MQTT request by that name: the broker vouches for it, and nobody else is let in there. Errors:
+// denied: nobody here is called that, or may do nothing; those of the book.
 Result<Caller> caller_of_mqtt(Api& api, const std::string& user);
 
 // Whether the caller could still come in: a stream outlives its request. Failures of the book count as yes.

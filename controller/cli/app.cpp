@@ -365,7 +365,8 @@ void add_trust(CLI::App& app, Command& command) {
   auto words = std::make_shared<std::pair<std::string, std::string>>();
   auto* trust = app.add_subcommand("trust", "Believe a controller over the network from now on");
   trust->add_option("server", words->first, "As in https://farm:8780")->required()->type_name("URL");
-  trust->add_option("fingerprint", words->second, "As the page shows it on the controller; without: only look");
+  trust->add_option("fingerprint", words->second,
+                    "As the page shows it on the controller; without: only look");
   trust->callback([=, &command] {
     command = [=](Context& context) { return trust_server(context, words->first, words->second); };
   });
@@ -407,25 +408,31 @@ void add_node(CLI::App& app, Command& command) {
   decide("reject", "Say no to a box that asks", KeyAction::reject);
   decide("revoke", "Shut one out at once; its work goes elsewhere", KeyAction::revoke);
   decide("rotate", "Give it a new secret; it renders on", KeyAction::rotate);
-  node->add_subcommand("keys", "List the boxes that asked to join, with their fingerprints")->callback([&command] {
-    command = [](Context& context) { return list_keys(context); };
-  });
+  node->add_subcommand("keys", "List the boxes that asked to join, with their fingerprints")
+      ->callback([&command] { command = [](Context& context) { return list_keys(context); }; });
   auto token = std::make_shared<JoinTokenOptions>();
   auto* make = node->add_subcommand("token", "Make a token that lets boxes in without a person");
   make->add_option("--label", token->label, "What it is for");
-  make->add_option("--uses", token->uses, "Boxes that it lets in [1]")->check(CLI::Range(1, 10'000))->type_name("N");
+  make->add_option("--uses", token->uses, "Boxes that it lets in [1]")
+      ->check(CLI::Range(1, 10'000))
+      ->type_name("N");
   make->add_option("--days", token->days, "Until it ends [7]")->check(CLI::Range(1, 3'650))->type_name("N");
-  make->callback([=, &command] { command = [=](Context& context) { return make_join_token(context, *token); }; });
+  make->callback(
+      [=, &command] { command = [=](Context& context) { return make_join_token(context, *token); }; });
   node->add_subcommand("tokens", "List the join tokens that are good")->callback([&command] {
     command = [](Context& context) { return list_join_tokens(context); };
   });
   auto* drop = node->add_subcommand("remove-token", "Make a join token void");
   drop->add_option("token", *id, "Id, as `kiln node tokens` shows it")->required()->type_name("TOKEN");
-  drop->callback([=, &command] { command = [=](Context& context) { return remove_join_token(context, *id); }; });
+  drop->callback(
+      [=, &command] { command = [=](Context& context) { return remove_join_token(context, *id); }; });
   auto prints = std::make_shared<std::vector<std::string>>();
   auto* expect = node->add_subcommand("expect", "Let boxes with these fingerprints in when they ask");
-  expect->add_option("fingerprints", *prints, "As on the boxes' screens")->required()->type_name("FINGERPRINT");
-  expect->callback([=, &command] { command = [=](Context& context) { return expect_boxes(context, *prints); }; });
+  expect->add_option("fingerprints", *prints, "As on the boxes' screens")
+      ->required()
+      ->type_name("FINGERPRINT");
+  expect->callback(
+      [=, &command] { command = [=](Context& context) { return expect_boxes(context, *prints); }; });
   auto tags = std::make_shared<std::vector<std::string>>();
   verb("tag", "Say what it is called; without a tag: nothing any more",
        [=](Context& context) { return tag_node(context, *id, *tags); })

@@ -92,7 +92,8 @@ runtime::HttpOptions Client::options(std::chrono::seconds stall_time) {
   if (!token_.empty()) options.headers["Authorization"] = "Bearer " + token_;
   // What was trusted by hand, else what the settings say, else the system's authorities.
   std::error_code ignored;
-  const bool is_trusted = url_.starts_with("https://") && std::filesystem::exists(trusted_file(url_), ignored);
+  const bool is_trusted =
+      url_.starts_with("https://") && std::filesystem::exists(trusted_file(url_), ignored);
   options.trust.ca_file = is_trusted ? trusted_file(url_).string() : ca_file_;
   options.cancelled = [this] { return interrupted_.load(); };
   options.moved = [this](std::uint64_t sent, std::uint64_t received) {
@@ -145,7 +146,8 @@ Result<Json> Client::get(const std::string& path) {
 }
 
 Result<Json> Client::call(const std::string& method, const std::string& path, const Json& body) {
-  const auto response = method == "GET" ? http_.get(path) : http_.send(method, path, body.is_null() ? "" : body.dump());
+  const auto response =
+      method == "GET" ? http_.get(path) : http_.send(method, path, body.is_null() ? "" : body.dump());
   constexpr int no_content = 204;
   if (response && response->status == no_content) return Json::object({});
   return json_of(response);

@@ -125,7 +125,8 @@ std::string server_url(std::string_view text) {
 fs::path trusted_file(const std::string& url) {
   auto name = url.substr(std::min(url.size(), std::string("https://").size()));
   for (char& c : name) {
-    const bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
+    const bool is_plain =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
     if (!is_plain) c = '_';
   }
   return config_file().parent_path() / "trusted" / (name + ".pem");

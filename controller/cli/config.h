@@ -20,8 +20,8 @@ struct Config {
 // then from KILN_SERVER, KILN_BLENDER, KILN_TOKEN and KILN_CA_FILE. Errors: invalid, with file and line.
 Result<Config> load_config(const std::filesystem::path& file);
 
-// "farm" and "farm:8780" become "https://farm:8780", this machine's own names http; a URL stays, without a slash at its
-// end.
+// "farm" and "farm:8780" become "https://farm:8780", this machine's own names http; a URL stays, without a
+// slash at its end.
 std::string server_url(std::string_view text);
 
 // What `kiln login` got, by server: a file that only its owner can read. Errors: io; invalid when it is none.
@@ -29,7 +29,7 @@ std::filesystem::path token_file();  // beside config_file()
 Result<std::string> kept_token(const std::filesystem::path& file, const std::string& server);  // "" = none
 Status keep_token(const std::filesystem::path& file, const std::string& server, const std::string& token);
 
-std::filesystem::path config_file();   // $XDG_CONFIG_HOME/kiln/kiln.toml, else ~/.config/…
+std::filesystem::path config_file();  // $XDG_CONFIG_HOME/kiln/kiln.toml, else ~/.config/…
 // The authority of an https server that was trusted with `kiln trust`, beside config_file().
 std::filesystem::path trusted_file(const std::string& url);
 std::filesystem::path cache_folder();  // $XDG_CACHE_HOME/kiln, else ~/.cache/kiln

@@ -26,7 +26,8 @@ Result<std::string> find_key(Context& context, const std::string& name) {
   for (const auto& key : array_of(*all, "enrollments")) {
     if (text_of(key, "id") == name || text_of(key, "fingerprint") == name) return text_of(key, "id");
   }
-  return fail(Code::not_found, fmt::format("no box {} has asked to join; `kiln node keys` lists those that have", name));
+  return fail(Code::not_found,
+              fmt::format("no box {} has asked to join; `kiln node keys` lists those that have", name));
 }
 
 }  // namespace
@@ -56,8 +57,9 @@ Result<Exit> list_keys(Context& context) {
     context.say("no box has asked to join yet");
     return Exit::ok;
   }
-  context.out.raw(table_text({{"fingerprint"}, {"state"}, {"id"}, {"name", false, 6}, {"from"}, {"by", false, 8, 1}}, rows,
-                             context.out.width(), context.out.color()));
+  context.out.raw(
+      table_text({{"fingerprint"}, {"state"}, {"id"}, {"name", false, 6}, {"from"}, {"by", false, 8, 1}},
+                 rows, context.out.width(), context.out.color()));
   for (const auto& remark : remarks) context.out.line(styled(remark, Style::yellow, context.out.color()));
   return Exit::ok;
 }
@@ -91,10 +93,11 @@ Result<Exit> make_join_token(Context& context, const JoinTokenOptions& options) 
   }
   // The token alone on stdout: TOKEN=$(kiln node token).
   context.out.line(text_of(*made, "token"));
-  context.err.line(fmt::format("good for {} within {}; it is not shown again. On a box: join_token in kiln.toml, or "
-                               "kiln-agent --join-token",
-                               options.uses == 1 ? "one box" : fmt::format("{} boxes", options.uses),
-                               days_left(integer_of(*made, "expires_ms"))));
+  context.err.line(
+      fmt::format("good for {} within {}; it is not shown again. On a box: join_token in kiln.toml, or "
+                  "kiln-agent --join-token",
+                  options.uses == 1 ? "one box" : fmt::format("{} boxes", options.uses),
+                  days_left(integer_of(*made, "expires_ms"))));
   return Exit::ok;
 }
 
@@ -123,7 +126,8 @@ Result<Exit> list_join_tokens(Context& context) {
 }
 
 Result<Exit> remove_join_token(Context& context, const std::string& id) {
-  const auto gone = context.client.call("DELETE", fmt::format("{}/{}", join_tokens, runtime::escape_segment(id)));
+  const auto gone =
+      context.client.call("DELETE", fmt::format("{}/{}", join_tokens, runtime::escape_segment(id)));
   if (!gone) return fail(gone.error());
   context.say(fmt::format("token {}: void", id));
   return Exit::ok;
@@ -151,20 +155,23 @@ Result<Exit> trust_server(Context& context, const std::string& server, const std
   const auto found = identity::fingerprint_of_certificate(answer->body);
   if (!found) return fail(Error(found.error()).with(url));
   if (fingerprint.empty()) {
-    context.say(fmt::format("{} shows the fingerprint {}\nIf its page, opened on the controller itself, shows the same:\n"
-                            "  kiln trust {} {}",
-                            url, *found, server, *found));
+    context.say(fmt::format(
+        "{} shows the fingerprint {}\nIf its page, opened on the controller itself, shows the same:\n"
+        "  kiln trust {} {}",
+        url, *found, server, *found));
     return Exit::ok;
   }
   const auto wanted = identity::read_fingerprint(fingerprint);
   if (!wanted) return fail(wanted.error());
   if (*wanted != *found) {
-    return fail(Code::denied, fmt::format("{} shows the fingerprint {}, not {}: do not trust it before you know why", url,
-                                          *found, *wanted));
+    return fail(Code::denied,
+                fmt::format("{} shows the fingerprint {}, not {}: do not trust it before you know why", url,
+                            *found, *wanted));
   }
   const auto file = trusted_file(url);
   if (auto made = runtime::make_folders(file.parent_path()); !made) return fail(std::move(made.error()));
-  if (auto written = runtime::write_file_atomically(file, answer->body); !written) return fail(std::move(written.error()));
+  if (auto written = runtime::write_file_atomically(file, answer->body); !written)
+    return fail(std::move(written.error()));
   context.say(fmt::format("{} is trusted", url));
   return Exit::ok;
 }

@@ -215,7 +215,8 @@ Result<std::string> load_secret(const std::filesystem::path& file) {
 Result<std::string> write_own_certificate(const ServerIdentity& identity) {
   const auto file = identity.ca_file().parent_path() / "controller.pem";
   const auto pem = identity.authority().issue_client(identity.public_key(), fleet::controller_name);
-  if (auto written = runtime::write_file_atomically(file, pem); !written) return fail(std::move(written.error()));
+  if (auto written = runtime::write_file_atomically(file, pem); !written)
+    return fail(std::move(written.error()));
   return file.string();
 }
 
@@ -288,26 +289,31 @@ Status run(const Config& config, const sigset_t& signals) {
            },
        .expel =
            [&](const NodeId& node) {
-             if (!config.embedded_broker) return;  // its sessions end with its certificate, or its own accounts
+             if (!config.embedded_broker)
+               return;  // its sessions end with its certificate, or its own accounts
              const auto gone = with_link([&](fleet::Link& link) { return link.expel(node.str()); });
              if (!gone) log::error("fleet", "while {} is shut out: {}", node.str(), gone.error().message);
            },
-       .forget = [&farm](const NodeId& node) { farm.post(scheduler::ForgetNode{0, node, true}); },
+       .forget =
+           [&farm](const NodeId& node) {
+             farm.post(scheduler::ForgetNode{0, node, true});
+           },
        .on_change = [&events] { events.publish("enrollments", Json::object({})); }},
       {.admits_loopback = config.admits_loopback});
   if (!enrollment) return fail(std::move(enrollment.error()));
   // A connection of its own: the other one is the enrollment's.
   auto user_keyring = store::Keyring::open(data / "nodes.db");
   if (!user_keyring) return fail(std::move(user_keyring.error()));
-  BrokerUsers broker_users(**user_keyring, **book,
-                           {.admit =
-                                [&](const fleet::Account& account, const std::string& password) {
-                                  return with_link([&](fleet::Link& link) { return link.admit(account, password); });
-                                },
-                            .expel =
-                                [&](const std::string& username) {
-                                  return with_link([&](fleet::Link& link) { return link.expel(username); });
-                                }});
+  BrokerUsers broker_users(
+      **user_keyring, **book,
+      {.admit =
+           [&](const fleet::Account& account, const std::string& password) {
+             return with_link([&](fleet::Link& link) { return link.admit(account, password); });
+           },
+       .expel =
+           [&](const std::string& username) {
+             return with_link([&](fleet::Link& link) { return link.expel(username); });
+           }});
   http::Counters counters;
   api::Settings settings;
   settings.mqtt_is_tls = config.embedded_broker || config.broker_knows_certificates;
@@ -328,7 +334,9 @@ Status run(const Config& config, const sigset_t& signals) {
                started};
   api.enrollment = enrollment->get();
   if (config.embedded_broker) {
-    api.on_token = [&broker_users](const auto& token, const auto& secret) { broker_users.token_made(token, secret); };
+    api.on_token = [&broker_users](const auto& token, const auto& secret) {
+      broker_users.token_made(token, secret);
+    };
     api.on_token_gone = [&broker_users](const auto& token) { broker_users.token_gone(token); };
   }
   api.node_of = [&enrollment](std::string_view id, std::string_view secret) -> std::optional<NodeId> {

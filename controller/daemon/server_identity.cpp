@@ -61,7 +61,8 @@ Result<ServerIdentity> ServerIdentity::open(const fs::path& folder, std::vector<
   auto key = identity::Key::load_or_make(folder / "server.key");
   if (!key) return fail(std::move(key.error()));
   ServerIdentity made(folder, std::move(more_names), std::move(*authority), std::move(*key));
-  if (auto pem = runtime::read_file(made.certificate_file(), max_pem_bytes)) made.certificate_ = std::move(*pem);
+  if (auto pem = runtime::read_file(made.certificate_file(), max_pem_bytes))
+    made.certificate_ = std::move(*pem);
   if (auto renewed = made.renew(); !renewed) return fail(std::move(renewed.error()));
   return made;
 }

@@ -1,5 +1,5 @@
-// What this controller proves itself with: the farm's authority, and a certificate for the names and addresses that it
-// has now.
+// What this controller proves itself with: the farm's authority, and a certificate for the names and
+// addresses that it has now.
 #pragma once
 
 #include <filesystem>
@@ -14,9 +14,10 @@ namespace kiln::controller {
 
 class ServerIdentity {
  public:
-  // In that folder (made, mode 0700): ca.key, ca.pem, server.key, server.pem. more_names: beside this machine's own.
-  // Errors: those of the key files and the disk.
-  static Result<ServerIdentity> open(const std::filesystem::path& folder, std::vector<std::string> more_names);
+  // In that folder (made, mode 0700): ca.key, ca.pem, server.key, server.pem. more_names: beside this
+  // machine's own. Errors: those of the key files and the disk.
+  static Result<ServerIdentity> open(const std::filesystem::path& folder,
+                                     std::vector<std::string> more_names);
 
   // Issues the certificate anew when this machine's names or addresses are others than it says. True: it did.
   Result<bool> renew();
@@ -32,7 +33,10 @@ class ServerIdentity {
  private:
   ServerIdentity(std::filesystem::path folder, std::vector<std::string> names, identity::Authority authority,
                  identity::Key key)
-      : folder_(std::move(folder)), more_names_(std::move(names)), authority_(std::move(authority)), key_(std::move(key)) {}
+      : folder_(std::move(folder)),
+        more_names_(std::move(names)),
+        authority_(std::move(authority)),
+        key_(std::move(key)) {}
 
   std::filesystem::path folder_;
   std::vector<std::string> more_names_;

@@ -16,8 +16,8 @@ namespace {
 constexpr std::string_view token_prefix = "kiln-join-";
 constexpr std::uint32_t max_uses = 10'000;
 constexpr std::size_t max_label_bytes = 64;
-constexpr std::size_t salt_bytes = 12;          // as Mosquitto's own
-constexpr std::size_t max_peers = 4'096;        // whose asking is counted
+constexpr std::size_t salt_bytes = 12;    // as Mosquitto's own
+constexpr std::size_t max_peers = 4'096;  // whose asking is counted
 constexpr std::size_t max_known = 10'000;
 constexpr std::size_t token_id_letters = 8;
 constexpr std::int64_t minute_ms = 60'000;
@@ -28,7 +28,8 @@ std::string describe(const NodeKey& key) {
 
 }  // namespace
 
-Result<std::unique_ptr<Enrollment>> Enrollment::open(Keyring& keyring, FarmFacts facts, Ports ports, Policy policy) {
+Result<std::unique_ptr<Enrollment>> Enrollment::open(Keyring& keyring, FarmFacts facts, Ports ports,
+                                                     Policy policy) {
   auto ring = keyring.load();
   if (!ring) return fail(std::move(ring.error()));
   std::unique_ptr<Enrollment> made(new Enrollment(keyring, std::move(facts), std::move(ports), policy));
@@ -68,41 +69,45 @@ Result<payloads::EnrollAnswer> Enrollment::ask(std::string_view body, std::strin
   if (!request) return fail(request.error());
   const auto public_key = identity::from_base64(request->public_key);
   if (!public_key || !identity::is_public_key(*public_key)) {
-    return fail(Code::invalid, "enrolment.public_key: the base64 of a P-256 key's DER SubjectPublicKeyInfo is expected");
+    return fail(Code::invalid,
+                "enrolment.public_key: the base64 of a P-256 key's DER SubjectPublicKeyInfo is expected");
   }
   const auto signed_by = identity::from_base64(signature);
   if (!signed_by || !identity::verify(*public_key, body, *signed_by)) {
-    return fail(Code::denied, fmt::format("the field {} must hold the base64 of the key's own ECDSA signature (SHA-256) "
-                                          "over the body",
-                                          payloads::signature_field));
+    return fail(Code::denied,
+                fmt::format("the field {} must hold the base64 of the key's own ECDSA signature (SHA-256) "
+                            "over the body",
+                            payloads::signature_field));
   }
   auto answer = judge(*request, *public_key, peer, is_loopback, now);
   if (!answer || answer->secret.empty() || !facts_.has_accounts) return answer;
   // Outside the lock: the broker may take its time.
-  if (auto admitted = ports_.admit(request->id, answer->secret); !admitted) return fail(std::move(admitted.error()));
+  if (auto admitted = ports_.admit(request->id, answer->secret); !admitted)
+    return fail(std::move(admitted.error()));
   return answer;
 }
 
-Result<payloads::EnrollAnswer> Enrollment::judge(const payloads::EnrollRequest& asked, const std::string& public_key,
-                                                 const std::string& peer, bool is_loopback, std::int64_t now) {
+Result<payloads::EnrollAnswer> Enrollment::judge(const payloads::EnrollRequest& asked,
+                                                 const std::string& public_key, const std::string& peer,
+                                                 bool is_loopback, std::int64_t now) {
   const std::lock_guard lock(mutex_);
   if (auto fresh = use_nonce(asked.nonce, now); !fresh) return fail(std::move(fresh.error()));
   drop_stale(now);
   auto found = find_or_add(asked, public_key, peer, is_loopback, now);
   if (!found) return fail(std::move(found.error()));
   NodeKey& key = **found;
-  if (auto decided = decide_by_itself(key, asked, is_loopback, now); !decided) return fail(std::move(decided.error()));
+  if (auto decided = decide_by_itself(key, asked, is_loopback, now); !decided)
+    return fail(std::move(decided.error()));
   switch (key.state) {
     case KeyState::approved:
       return hand_over(key, now);
     case KeyState::pending:
-      return payloads::EnrollAnswer{
-          .state = payloads::EnrollState::pending,
-          .farm = facts_.farm,
-          .version = facts_.version,
-          .message = fmt::format("waiting for somebody to approve {}{}",
-                                 identity::fingerprint_of_key(key.public_key),
-                                 key.remark.empty() ? "" : ": " + key.remark)};
+      return payloads::EnrollAnswer{.state = payloads::EnrollState::pending,
+                                    .farm = facts_.farm,
+                                    .version = facts_.version,
+                                    .message = fmt::format("waiting for somebody to approve {}{}",
+                                                           identity::fingerprint_of_key(key.public_key),
+                                                           key.remark.empty() ? "" : ": " + key.remark)};
     case KeyState::rejected:
     case KeyState::revoked:
       break;
@@ -113,19 +118,22 @@ Result<payloads::EnrollAnswer> Enrollment::judge(const payloads::EnrollRequest& 
 
 Status Enrollment::check_rate(const std::string& peer, std::int64_t now) {
   const auto minute = now / minute_ms;
-  if (asked_.size() >= max_peers) std::erase_if(asked_, [minute](const auto& one) { return one.second.minute != minute; });
+  if (asked_.size() >= max_peers)
+    std::erase_if(asked_, [minute](const auto& one) { return one.second.minute != minute; });
   if (asked_.size() >= max_peers) asked_.clear();
   auto& asked = asked_[peer];
   if (asked.minute != minute) asked = {minute, 0};
   if (++asked.count <= policy_.asks_per_minute) return {};
-  return fail(Code::unavailable, fmt::format("{} asks more than {} times a minute: wait", peer, policy_.asks_per_minute));
+  return fail(Code::unavailable,
+              fmt::format("{} asks more than {} times a minute: wait", peer, policy_.asks_per_minute));
 }
 
 Status Enrollment::use_nonce(const std::string& nonce, std::int64_t now) {
   const auto used = nonces_.extract(nonce);
   if (!used.empty() && used.mapped() >= now) return {};
-  return fail(Code::denied, "enrolment.nonce: not of this controller, used, or older than a minute; GET /api/v1/enroll "
-                            "gives one");
+  return fail(Code::denied,
+              "enrolment.nonce: not of this controller, used, or older than a minute; GET /api/v1/enroll "
+              "gives one");
 }
 
 void Enrollment::drop_stale(std::int64_t now) {
@@ -140,14 +148,16 @@ void Enrollment::drop_stale(std::int64_t now) {
   }
 }
 
-Result<NodeKey*> Enrollment::find_or_add(const payloads::EnrollRequest& request, const std::string& public_key,
-                                         const std::string& peer, bool is_loopback, std::int64_t now) {
+Result<NodeKey*> Enrollment::find_or_add(const payloads::EnrollRequest& request,
+                                         const std::string& public_key, const std::string& peer,
+                                         bool is_loopback, std::int64_t now) {
   const auto same_key = std::find_if(keys_.begin(), keys_.end(),
                                      [&](const auto& one) { return one.second.public_key == public_key; });
   if (same_key != keys_.end() && same_key->first != request.id) {
-    return fail(Code::conflict, fmt::format("this key is known as {}: a box keeps its id; remove the old one with "
-                                            "`kiln node forget {}` first",
-                                            same_key->first.str(), same_key->first.str()));
+    return fail(Code::conflict,
+                fmt::format("this key is known as {}: a box keeps its id; remove the old one with "
+                            "`kiln node forget {}` first",
+                            same_key->first.str(), same_key->first.str()));
   }
   if (const auto same_id = keys_.find(request.id); same_id != keys_.end() && same_key == keys_.end()) {
     auto& owner = same_id->second;
@@ -158,9 +168,10 @@ Result<NodeKey*> Enrollment::find_or_add(const payloads::EnrollRequest& request,
       if (auto saved = keyring_.save(owner); !saved) return fail(std::move(saved.error()));
       ports_.on_change();
     }
-    return fail(Code::conflict, fmt::format("the id {} belongs to another key: give this box an id of its own, or remove "
-                                            "the old one with `kiln node revoke {}` and `kiln node forget {}`",
-                                            request.id.str(), request.id.str(), request.id.str()));
+    return fail(Code::conflict,
+                fmt::format("the id {} belongs to another key: give this box an id of its own, or remove "
+                            "the old one with `kiln node revoke {}` and `kiln node forget {}`",
+                            request.id.str(), request.id.str(), request.id.str()));
   }
   const bool is_new = same_key == keys_.end();
   if (is_new) {
@@ -206,12 +217,14 @@ Status Enrollment::decide_by_itself(NodeKey& key, const payloads::EnrollRequest&
     known_.erase(known);
     return set_state(key, KeyState::approved, "known fingerprint");
   }
-  const auto token = request.join_token.empty() ? tokens_.end() : tokens_.find(identity::sha256(request.join_token));
+  const auto token =
+      request.join_token.empty() ? tokens_.end() : tokens_.find(identity::sha256(request.join_token));
   if (token != tokens_.end() && token->second.expires_ms >= now && token->second.uses_left > 0) {
     auto used = token->second;
     --used.uses_left;
     // First the use, then the box: a crash between the two wastes one use, and lets nobody in for free.
-    if (auto saved = used.uses_left > 0 ? keyring_.save(used) : keyring_.erase_token(used.id); !saved) return saved;
+    if (auto saved = used.uses_left > 0 ? keyring_.save(used) : keyring_.erase_token(used.id); !saved)
+      return saved;
     const auto by = fmt::format("join token {} ({})", used.id, used.label);
     if (used.uses_left > 0) {
       token->second = used;
@@ -223,8 +236,9 @@ Status Enrollment::decide_by_itself(NodeKey& key, const payloads::EnrollRequest&
   if (is_loopback && policy_.admits_loopback) return set_state(key, KeyState::approved, "this machine");
   if (!request.join_token.empty()) {
     // Not stored: a box whose token is put right gets in.
-    return fail(Code::denied, "the join token is unknown, used up or expired: `kiln node token` makes one; or approve "
-                              "the box by hand (it asks without a token then)");
+    return fail(Code::denied,
+                "the join token is unknown, used up or expired: `kiln node token` makes one; or approve "
+                "the box by hand (it asks without a token then)");
   }
   return {};
 }
@@ -261,8 +275,9 @@ Result<payloads::EnrollAnswer> Enrollment::hand_over(NodeKey& key, std::int64_t 
 Result<NodeKey*> Enrollment::find(const NodeId& node) {
   const auto found = keys_.find(node);
   if (found == keys_.end()) {
-    return fail(Code::not_found, fmt::format("no box {} has asked to join; `kiln node keys` lists those that have",
-                                             node.str()));
+    return fail(
+        Code::not_found,
+        fmt::format("no box {} has asked to join; `kiln node keys` lists those that have", node.str()));
   }
   return &found->second;
 }
@@ -307,8 +322,8 @@ Status Enrollment::revoke(const NodeId& node, const std::string& by) {
     auto key = find(node);
     if (!key) return fail(std::move(key.error()));
     if ((*key)->state != KeyState::approved) {
-      return fail(Code::conflict, fmt::format("{} is {}: there is nothing to revoke", node.str(),
-                                              to_string((*key)->state)));
+      return fail(Code::conflict,
+                  fmt::format("{} is {}: there is nothing to revoke", node.str(), to_string((*key)->state)));
     }
     old_.erase(node);
     if (auto set = set_state(**key, KeyState::revoked, by); !set) return set;
@@ -324,7 +339,8 @@ Status Enrollment::rotate(const NodeId& node) {
     auto key = find(node);
     if (!key) return fail(std::move(key.error()));
     if ((*key)->state != KeyState::approved) {
-      return fail(Code::conflict, fmt::format("{} is {}: it has no secret", node.str(), to_string((*key)->state)));
+      return fail(Code::conflict,
+                  fmt::format("{} is {}: it has no secret", node.str(), to_string((*key)->state)));
     }
     NodeKey next = **key;
     take_secret(next, ports_.now_ms());
@@ -358,7 +374,8 @@ std::vector<NodeKey> Enrollment::keys() const {
   const std::lock_guard lock(mutex_);
   std::vector<NodeKey> all;
   for (const auto& [id, key] : keys_) all.push_back(key);
-  std::stable_partition(all.begin(), all.end(), [](const NodeKey& key) { return key.state == KeyState::pending; });
+  std::stable_partition(all.begin(), all.end(),
+                        [](const NodeKey& key) { return key.state == KeyState::pending; });
   return all;
 }
 
@@ -369,7 +386,8 @@ Result<Enrollment::NewToken> Enrollment::make_token(const std::string& label, st
     return fail(Code::invalid, fmt::format("uses: 1 to {} boxes are expected, not {}", max_uses, uses));
   if (expires_ms <= now) return fail(Code::invalid, "expires_ms: a moment in the future is expected");
   if (label.size() > max_label_bytes || !is_one_line(label))
-    return fail(Code::invalid, fmt::format("label: one line of at most {} bytes is expected", max_label_bytes));
+    return fail(Code::invalid,
+                fmt::format("label: one line of at most {} bytes is expected", max_label_bytes));
   NewToken made;
   made.secret = std::string(token_prefix) + identity::random_secret();
   made.token = {.id = {},
@@ -388,7 +406,8 @@ Result<Enrollment::NewToken> Enrollment::make_token(const std::string& label, st
 
 Status Enrollment::remove_token(const std::string& id) {
   const std::lock_guard lock(mutex_);
-  const auto found = std::find_if(tokens_.begin(), tokens_.end(), [&](const auto& one) { return one.second.id == id; });
+  const auto found =
+      std::find_if(tokens_.begin(), tokens_.end(), [&](const auto& one) { return one.second.id == id; });
   if (found == tokens_.end()) return fail(Code::not_found, fmt::format("no join token {}", id));
   if (auto erased = keyring_.erase_token(id); !erased) return erased;
   tokens_.erase(found);

@@ -18,19 +18,21 @@
 namespace kiln::enrollment {
 
 struct Policy {
-  bool admits_loopback = true;            // a box on this very machine is let in
+  bool admits_loopback = true;  // a box on this very machine is let in
   std::size_t max_pending = 100;
-  std::int64_t pending_ms = 86'400'000;   // unanswered for a day: forgotten, it asks again if it is still there
+  std::int64_t pending_ms =
+      86'400'000;  // unanswered for a day: forgotten, it asks again if it is still there
   std::int64_t nonce_ms = 60'000;
-  std::size_t max_nonces = 1'024;         // beyond, the oldest is forgotten
-  std::uint32_t asks_per_minute = 30;     // of one address
-  std::int64_t old_secret_ms = 300'000;   // uploads under way end with the secret that they began with
+  std::size_t max_nonces = 1'024;        // beyond, the oldest is forgotten
+  std::uint32_t asks_per_minute = 30;    // of one address
+  std::int64_t old_secret_ms = 300'000;  // uploads under way end with the secret that they began with
 };
 
 // What the rest of the controller does for it. Thread-safe.
 struct Ports {
   std::function<std::int64_t()> now_ms;  // Unix time
-  // The broker knows the node under that password from now on. An error refuses the request, and it is asked again.
+  // The broker knows the node under that password from now on. An error refuses the request, and it is asked
+  // again.
   std::function<Status(const NodeId&, const std::string& password)> admit;
   // The broker knows it no longer, and its sessions end.
   std::function<void(const NodeId&)> expel;
@@ -61,15 +63,16 @@ inline constexpr int broker_iterations = 101;  // what Mosquitto 2.0 itself writ
 class Enrollment {
  public:
   // Errors: those of reading the keyring.
-  static Result<std::unique_ptr<Enrollment>> open(Keyring& keyring, FarmFacts facts, Ports ports, Policy policy = {});
+  static Result<std::unique_ptr<Enrollment>> open(Keyring& keyring, FarmFacts facts, Ports ports,
+                                                  Policy policy = {});
 
   // For GET /api/v1/enroll: to be signed within a minute.
   std::string nonce();
-  // One box's question. body: as it came; signature: base64. Errors: invalid (says what would be right), denied
-  // (signature, nonce, rejected, revoked), conflict (the id is another key's), unavailable (too many wait, or ask
-  // too often).
-  Result<payloads::EnrollAnswer> ask(std::string_view body, std::string_view signature, const std::string& peer,
-                                     bool is_loopback);
+  // One box's question. body: as it came; signature: base64. Errors: invalid (says what would be right),
+  // denied (signature, nonce, rejected, revoked), conflict (the id is another key's), unavailable (too many
+  // wait, or ask too often).
+  Result<payloads::EnrollAnswer> ask(std::string_view body, std::string_view signature,
+                                     const std::string& peer, bool is_loopback);
 
   // Errors of what follows: not_found; conflict when the state forbids it; those of the keyring.
   Status approve(const NodeId& node, const std::string& by);
@@ -110,7 +113,8 @@ class Enrollment {
   void drop_stale(std::int64_t now);
   Result<NodeKey*> find_or_add(const payloads::EnrollRequest& request, const std::string& public_key,
                                const std::string& peer, bool is_loopback, std::int64_t now);
-  Status decide_by_itself(NodeKey& key, const payloads::EnrollRequest& request, bool is_loopback, std::int64_t now);
+  Status decide_by_itself(NodeKey& key, const payloads::EnrollRequest& request, bool is_loopback,
+                          std::int64_t now);
   Result<payloads::EnrollAnswer> judge(const payloads::EnrollRequest& asked, const std::string& public_key,
                                        const std::string& peer, bool is_loopback, std::int64_t now);
   Result<payloads::EnrollAnswer> hand_over(NodeKey& key, std::int64_t now);

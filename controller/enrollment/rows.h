@@ -27,7 +27,7 @@ struct NodeKey {
   std::string name;        // for people
   std::string hardware;    // its board, as it says; "" = nothing
   KeyState state = KeyState::pending;
-  std::string peer;        // the address that it last asked from
+  std::string peer;  // the address that it last asked from
   std::int64_t first_seen_ms = 0;
   std::int64_t last_seen_ms = 0;
   std::string decided_by;  // a user, "join token x7f3…", "known fingerprint", "this machine"

@@ -33,8 +33,8 @@ constexpr const char* security_name = "dynamic-security.json";
 // The plugin comes with Mosquitto's package, in the architecture's folder of libraries.
 std::string security_plugin() {
   const auto name = "mosquitto_dynamic_security.so";
-  for (const char* folder : {"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/local/lib",
-                             "/usr/lib"}) {
+  for (const char* folder : {"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64",
+                             "/usr/local/lib", "/usr/lib"}) {
     const auto path = std::filesystem::path(folder) / name;
     if (::access(path.c_str(), R_OK) == 0) return path.string();
   }
@@ -103,7 +103,8 @@ Result<runtime::Process> launch(const BrokerConfig& config) {
   if (auto made = runtime::make_folders(config.folder); !made) return fail(std::move(made.error()));
   if (config.accounts) {
     const auto accounts = security_file(config.accounts());
-    if (auto written = runtime::write_file_atomically(config.folder / security_name, accounts, 0600); !written)
+    if (auto written = runtime::write_file_atomically(config.folder / security_name, accounts, 0600);
+        !written)
       return fail(std::move(written.error()));
   }
   const auto file = config.folder / "mosquitto.conf";
@@ -150,7 +151,8 @@ std::string broker_configuration(const BrokerConfig& config, const std::string& 
       "log_type error\n"
       "log_type warning\n"
       "connection_messages false\n",
-      config.port, config.host, tls_lines(config), access_lines(config), user.empty() ? "" : "user " + user + "\n");
+      config.port, config.host, tls_lines(config), access_lines(config),
+      user.empty() ? "" : "user " + user + "\n");
 }
 
 Broker::Broker(BrokerConfig config, std::function<void(const std::string&)> on_alarm)

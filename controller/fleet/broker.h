@@ -51,7 +51,7 @@ class Broker {
   std::mutex mutex_;
   std::condition_variable stopping_changed_;
   bool stopping_ = false;
-  int pid_ = 0;   // of the running one
+  int pid_ = 0;    // of the running one
   int wake_ = -1;  // eventfd: interrupts the wait for the child
   std::thread thread_;
 };

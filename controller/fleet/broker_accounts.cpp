@@ -98,7 +98,8 @@ Account viewer_account() {
   Account account{.username = viewer_name};
   // A viewer asks for "#": what it may not hear is left out, without a refusal.
   account.permissions = {{Kind::subscribe, "#"}};
-  for (const char* branch : {"controller", "nodes", "jobs"}) account.permissions.push_back({Kind::receive, under(branch)});
+  for (const char* branch : {"controller", "nodes", "jobs"})
+    account.permissions.push_back({Kind::receive, under(branch)});
   account.permissions.push_back({Kind::receive, "homeassistant/#"});
   return account;
 }
@@ -139,7 +140,8 @@ std::string security_file(const std::vector<Account>& accounts) {
          "\n";
 }
 
-std::string admit_commands(const Account& account, const std::string& password, const std::string& correlation) {
+std::string admit_commands(const Account& account, const std::string& password,
+                           const std::string& correlation) {
   auto list = removal(account.username, correlation);
   auto role = role_json(account);
   role.set("command", "createRole");

@@ -48,7 +48,8 @@ std::string security_file(const std::vector<Account>& accounts);
 inline constexpr const char* control_topic = "$CONTROL/dynamic-security/v1";
 inline constexpr const char* control_answers = "$CONTROL/dynamic-security/v1/response";
 // Ends the sessions under that name, if there are any, and takes the account with its password.
-std::string admit_commands(const Account& account, const std::string& password, const std::string& correlation);
+std::string admit_commands(const Account& account, const std::string& password,
+                           const std::string& correlation);
 // Ends the sessions under that name and takes it away.
 std::string expel_commands(const std::string& username, const std::string& correlation);
 

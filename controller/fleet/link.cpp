@@ -114,7 +114,8 @@ Status Link::control(const std::string& commands, const std::string& correlation
   const auto sent = client_->publish(control_topic, commands, 1, false);
   lock.lock();
   if (sent) {
-    control_changed_.wait_for(lock, control_patience, [&] { return control_answers_[correlation].has_value(); });
+    control_changed_.wait_for(lock, control_patience,
+                              [&] { return control_answers_[correlation].has_value(); });
   }
   const auto error = std::exchange(control_answers_[correlation], std::nullopt);
   control_answers_.erase(correlation);

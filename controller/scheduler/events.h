@@ -93,7 +93,8 @@ struct PowerNode {
   NodeId node;
   bool wake = false;
 };
-// A node that is known no more, until it speaks again. Only of one that is offline, unless it may not speak again.
+// A node that is known no more, until it speaks again. Only of one that is offline, unless it may not speak
+// again.
 struct ForgetNode {
   RequestId request = 0;
   NodeId node;

@@ -1,7 +1,7 @@
 #include "store/keyring.h"
 
-#include <fmt/format.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 
 #include <array>
 
@@ -57,12 +57,13 @@ Result<enrollment::NodeKey> read_key(const Row& row) {
 
 Result<std::unique_ptr<Keyring>> Keyring::open(const std::filesystem::path& file) {
   // Before SQLite makes it, so that it never lies open.
-  if (auto made = runtime::open_file(file, O_RDWR | O_CREAT, 0600); !made) return fail(std::move(made.error()));
+  if (auto made = runtime::open_file(file, O_RDWR | O_CREAT, 0600); !made)
+    return fail(std::move(made.error()));
   auto database = Database::open(file, Access::create);
   if (!database) return fail(std::move(database.error()));
   if (auto ours = check_is_ours(*database); !ours) return fail(std::move(ours.error()));
-  const auto pragmas = fmt::format("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA application_id = {}",
-                                   application_id);
+  const auto pragmas = fmt::format(
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA application_id = {}", application_id);
   if (auto set = database->execute(pragmas); !set) return fail(std::move(set.error()));
   if (auto migrated = migrate(*database, steps); !migrated) return fail(std::move(migrated.error()));
   return std::unique_ptr<Keyring>(new Keyring(std::move(*database)));
@@ -78,7 +79,8 @@ Status Keyring::run(std::string_view sql, const Args&... args) {
 Result<enrollment::Ring> Keyring::load() {
   enrollment::Ring ring;
   auto keys = database_.prepare(
-      "SELECT id, public_key, name, hardware, state, peer, first_seen_ms, last_seen_ms, decided_by, remark, secret_hash, "
+      "SELECT id, public_key, name, hardware, state, peer, first_seen_ms, last_seen_ms, decided_by, remark, "
+      "secret_hash, "
       "broker_salt, broker_hash FROM node_key ORDER BY id");
   if (!keys) return fail(std::move(keys.error()));
   auto read = keys->each([&](const Row& row) -> Status {
@@ -88,7 +90,8 @@ Result<enrollment::Ring> Keyring::load() {
     return {};
   });
   if (!read) return fail(std::move(read.error()));
-  auto tokens = database_.prepare("SELECT id, hash, label, expires_ms, uses_left, made_by, made_ms FROM join_token");
+  auto tokens =
+      database_.prepare("SELECT id, hash, label, expires_ms, uses_left, made_by, made_ms FROM join_token");
   if (!tokens) return fail(std::move(tokens.error()));
   read = tokens->each([&](const Row& row) -> Status {
     enrollment::JoinToken token;
@@ -115,15 +118,18 @@ Result<enrollment::Ring> Keyring::load() {
 
 Status Keyring::save(const enrollment::NodeKey& key) {
   return run(
-      "INSERT INTO node_key (id, public_key, name, hardware, state, peer, first_seen_ms, last_seen_ms, decided_by, remark, "
+      "INSERT INTO node_key (id, public_key, name, hardware, state, peer, first_seen_ms, last_seen_ms, "
+      "decided_by, remark, "
       "secret_hash, broker_salt, broker_hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-      "ON CONFLICT (id) DO UPDATE SET name = excluded.name, hardware = excluded.hardware, state = excluded.state, "
+      "ON CONFLICT (id) DO UPDATE SET name = excluded.name, hardware = excluded.hardware, state = "
+      "excluded.state, "
       "peer = excluded.peer, last_seen_ms = excluded.last_seen_ms, decided_by = excluded.decided_by, "
       "remark = excluded.remark, secret_hash = excluded.secret_hash, broker_salt = excluded.broker_salt, "
       "broker_hash = excluded.broker_hash",
-      key.id.str(), identity::to_base64(key.public_key), key.name, key.hardware, to_string(key.state), key.peer,
-      key.first_seen_ms, key.last_seen_ms, key.decided_by, key.remark, identity::to_base64(key.secret_hash),
-      identity::to_base64(key.broker_salt), identity::to_base64(key.broker_hash));
+      key.id.str(), identity::to_base64(key.public_key), key.name, key.hardware, to_string(key.state),
+      key.peer, key.first_seen_ms, key.last_seen_ms, key.decided_by, key.remark,
+      identity::to_base64(key.secret_hash), identity::to_base64(key.broker_salt),
+      identity::to_base64(key.broker_hash));
 }
 
 Status Keyring::erase(const NodeId& node) {
@@ -132,10 +138,11 @@ Status Keyring::erase(const NodeId& node) {
 
 Status Keyring::save(const enrollment::JoinToken& token) {
   return run(
-      "INSERT INTO join_token (id, hash, label, expires_ms, uses_left, made_by, made_ms) VALUES (?, ?, ?, ?, ?, ?, ?) "
+      "INSERT INTO join_token (id, hash, label, expires_ms, uses_left, made_by, made_ms) VALUES (?, ?, ?, ?, "
+      "?, ?, ?) "
       "ON CONFLICT (id) DO UPDATE SET uses_left = excluded.uses_left",
-      token.id, identity::to_base64(token.hash), token.label, token.expires_ms, token.uses_left, token.made_by,
-      token.made_ms);
+      token.id, identity::to_base64(token.hash), token.label, token.expires_ms, token.uses_left,
+      token.made_by, token.made_ms);
 }
 
 Status Keyring::erase_token(const std::string& id) {
@@ -163,8 +170,8 @@ Result<std::vector<enrollment::BrokerUser>> Keyring::broker_users() {
 }
 
 Status Keyring::save(const enrollment::BrokerUser& user) {
-  return run("INSERT OR REPLACE INTO broker_user (token, user, salt, hash) VALUES (?, ?, ?, ?)", user.token, user.user,
-             identity::to_base64(user.salt), identity::to_base64(user.hash));
+  return run("INSERT OR REPLACE INTO broker_user (token, user, salt, hash) VALUES (?, ?, ?, ?)", user.token,
+             user.user, identity::to_base64(user.salt), identity::to_base64(user.hash));
 }
 
 Status Keyring::erase_broker_user(const std::string& token) {

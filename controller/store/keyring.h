@@ -1,5 +1,5 @@
-// The identities of boxes, in a database file of their own: a backup of the farm carries no credentials, and the farm
-// thread's handle is not shared.
+// The identities of boxes, in a database file of their own: a backup of the farm carries no credentials, and
+// the farm thread's handle is not shared.
 #pragma once
 
 #include <filesystem>

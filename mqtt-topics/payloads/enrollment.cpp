@@ -23,7 +23,8 @@ void read_request(JsonReader& in, EnrollRequest& request) {
   in.optional("name", request.name, max_name_bytes);
   in.optional("hardware", request.hardware, max_name_bytes);
   in.optional("join_token", request.join_token);
-  for (const auto& [key, text] : {std::pair("name", &request.name), std::pair("hardware", &request.hardware)}) {
+  for (const auto& [key, text] :
+       {std::pair("name", &request.name), std::pair("hardware", &request.hardware)}) {
     if (!is_one_line(*text)) in.reject(key, "one line of text is expected");
   }
 }
@@ -56,7 +57,8 @@ void read_answer(JsonReader& in, EnrollAnswer& answer) {
 }  // namespace
 
 std::string encode(const EnrollRequest& request) {
-  auto json = Json::object({{"id", request.id.str()}, {"public_key", request.public_key}, {"nonce", request.nonce}});
+  auto json =
+      Json::object({{"id", request.id.str()}, {"public_key", request.public_key}, {"nonce", request.nonce}});
   set_some(json, "name", name_text(request.name));
   set_some(json, "hardware", name_text(request.hardware));
   set_some(json, "join_token", request.join_token);

@@ -37,10 +37,10 @@ struct EnrollBroker {
 
 struct EnrollAnswer {
   EnrollState state = EnrollState::pending;
-  std::string farm;            // its id
-  std::string version;         // of the controller
-  std::uint32_t again_s = 5;   // while pending: ask again so much later
-  std::string message;         // for people: what is waited for
+  std::string farm;           // its id
+  std::string version;        // of the controller
+  std::uint32_t again_s = 5;  // while pending: ask again so much later
+  std::string message;        // for people: what is waited for
   // When approved:
   std::string secret = {};  // "Authorization: Bearer kilnnode_<id>_<secret>"
   EnrollBroker broker = {};

@@ -335,7 +335,8 @@ struct HttpClient::State {
     if (exchange.error) return fail(*exchange.error);
     if (code != CURLE_OK) return fail(to_error(code, static_cast<int>(os_errno), text.data()));
     constexpr int unauthorized = 401;
-    if (exchange.response.status == unauthorized && options.trust.on_unauthorized) options.trust.on_unauthorized();
+    if (exchange.response.status == unauthorized && options.trust.on_unauthorized)
+      options.trust.on_unauthorized();
     return {};
   }
 

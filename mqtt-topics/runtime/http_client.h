@@ -43,8 +43,8 @@ struct HttpOptions {
   std::chrono::milliseconds overall{0};             // for a whole exchange; 0 = none
   std::size_t max_body_bytes = 4ULL * 1024 * 1024;  // of an answer kept in memory
   HttpTrust trust;
-  bool trusts_anyone = false;                       // to get the authority itself, and nothing else
-  HttpHeaders headers;                              // sent with every request
+  bool trusts_anyone = false;  // to get the authority itself, and nothing else
+  HttpHeaders headers;         // sent with every request
   // Asked about once a second, and whenever bytes move; true ends the exchange.
   std::function<bool()> cancelled;
   // Told as often: bytes of the bodies of this exchange so far. For progress bars.
@@ -52,8 +52,9 @@ struct HttpOptions {
 };
 
 // A status code is no error here: callers look at `status`. Errors of every call: unavailable when nothing
-// answers (says which host and port, and what to do), denied when its certificate is not one of ca_file's, timeout when it stalls or was cancelled, too_large for
-// a body beyond its bound, io and full for files, invalid for a URL that is none.
+// answers (says which host and port, and what to do), denied when its certificate is not one of ca_file's,
+// timeout when it stalls or was cancelled, too_large for a body beyond its bound, io and full for files,
+// invalid for a URL that is none.
 class HttpClient {
  public:
   // base_url: "http://host:port"; http and https only. Redirects are not followed and proxies not used: the

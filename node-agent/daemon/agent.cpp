@@ -45,16 +45,16 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::size_t inbox_bound = 4'096;       // a farm's worst minute; drained within milliseconds
-constexpr std::size_t inbox_reserve = 512;       // …of which this much is for what must not be lost
-constexpr auto telemetry_every = 2s;             // protocol.md
-constexpr std::int64_t host_every_ms = 10'000;   // protocol.md
-constexpr int survey_rounds = 30;                // a renderer that was installed is noticed within a minute
-constexpr std::int64_t ask_again_ms = 15'000;    // the broker away this long: it may have moved
-constexpr std::int64_t housekeeping_ms = 1'000;  // the watchdog waits sixty times as long
-constexpr std::int64_t status_every_ms = 1'000;    // of the console's file
-constexpr std::int64_t heard_within_ms = 10'000;   // a broker answers in milliseconds
-constexpr auto goodbye = 2s;                     // for the broker to take our last words
+constexpr std::size_t inbox_bound = 4'096;        // a farm's worst minute; drained within milliseconds
+constexpr std::size_t inbox_reserve = 512;        // …of which this much is for what must not be lost
+constexpr auto telemetry_every = 2s;              // protocol.md
+constexpr std::int64_t host_every_ms = 10'000;    // protocol.md
+constexpr int survey_rounds = 30;                 // a renderer that was installed is noticed within a minute
+constexpr std::int64_t ask_again_ms = 15'000;     // the broker away this long: it may have moved
+constexpr std::int64_t housekeeping_ms = 1'000;   // the watchdog waits sixty times as long
+constexpr std::int64_t status_every_ms = 1'000;   // of the console's file
+constexpr std::int64_t heard_within_ms = 10'000;  // a broker answers in milliseconds
+constexpr auto goodbye = 2s;                      // for the broker to take our last words
 // A box that was told to sleep is asleep within this, and one that was told to restart is gone; else it comes
 // back to the broker. The clock goes on while it sleeps: whoever slept longer comes back at once.
 constexpr std::int64_t asleep_within_ms = 20'000;
@@ -83,7 +83,8 @@ struct TelemetryTaken {
 struct RestCommandEnded {
   std::string trouble;
 };
-using Item = std::variant<planner::Fact, FromBroker, FarmFound, StandingSeen, TelemetryTaken, RestCommandEnded>;
+using Item =
+    std::variant<planner::Fact, FromBroker, FarmFound, StandingSeen, TelemetryTaken, RestCommandEnded>;
 
 // Frames and reports become safe on disk here, away from the owner's thread. Several at a time: what they
 // wait for is mostly the disk's sync, which many share at the price of one.
@@ -249,9 +250,10 @@ struct Agent::Parts {
         planner_(node_, slots_, state_.epoch(), journalled(delivery_), policy(config_)),
         runner_(session_config()) {
     away_since_ms_ = now_.mono_ms;
-    discovery_.emplace(config_, node_, key_, credentials_,
-                       Discovery::Handlers{[this](const Farm& farm) { post(FarmFound{farm}); },
-                                           [this](const Standing& standing) { post_if_room(StandingSeen{standing}); }});
+    discovery_.emplace(
+        config_, node_, key_, credentials_,
+        Discovery::Handlers{[this](const Farm& farm) { post(FarmFound{farm}); },
+                            [this](const Standing& standing) { post_if_room(StandingSeen{standing}); }});
     // Told from a transfer's thread while the agent lives; discovery ends after those threads.
     const auto trust = credentials_.trust([this] { discovery_->again(); });
     cache_.set_url(config_.controller, trust);
@@ -654,8 +656,10 @@ struct Agent::Parts {
   // MQTT 3.1.1 refuses a message in silence.
   void unheard() {
     heard_by_ms_.reset();
-    mute_ = "the broker takes this box's connection but not its words: its account may not write to its own topics; a "
-            "new one is asked for";
+    mute_ =
+        "the broker takes this box's connection but not its words: its account may not write to its own "
+        "topics; a "
+        "new one is asked for";
     log::error("agent", "{}", mute_);
     discovery_->again();
     write_status();
@@ -667,7 +671,8 @@ struct Agent::Parts {
     if (config_.status_file.empty()) return;
     Json running(Json::Array{});
     for (const auto& run : running_) {
-      running.push(Json::object({{"job", run.task.job.str()}, {"frame", std::int64_t{run.frame}}, {"percent", run.percent}}));
+      running.push(Json::object(
+          {{"job", run.task.job.str()}, {"frame", std::int64_t{run.frame}}, {"percent", run.percent}}));
     }
     const bool is_in = standing_.state == "approved";
     auto json = Json::object({{"id", node_.str()},
@@ -719,7 +724,7 @@ struct Agent::Parts {
   Standing standing_{"searching", "", ""};
   std::string status_written_;
   std::optional<std::int64_t> heard_by_ms_;  // our own status must have come back by then
-  std::uint64_t line_ = 0;  // counts the connections' lives, see FromBroker
+  std::uint64_t line_ = 0;                   // counts the connections' lives, see FromBroker
   std::unique_ptr<uplink::Uplink> uplink_;
   std::optional<planner::PublishTasks> tasks_;  // of this batch
   bool connected_ = false;
@@ -738,8 +743,8 @@ struct Agent::Parts {
   std::string sensor_trouble_;
   bool look_at_warm_ = false;
   std::vector<payloads::HeldTask> running_;  // as it was told last
-  std::string mute_;  // connected, but not heard
-  std::optional<double> temp_c_;  // the hottest of this box
+  std::string mute_;                         // connected, but not heard
+  std::optional<double> temp_c_;             // the hottest of this box
   std::int64_t status_due_ms_ = 0;
   bool is_stopping_ = false;
   bool leaving_ = false;

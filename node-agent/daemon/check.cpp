@@ -100,8 +100,9 @@ bool check_box(const Config& config) {
   row("fingerprint", key ? identity::fingerprint_of_key(key->public_key()) : key.error().message);
   const auto farm = greet(config, config.data / ca_name);
   if (farm) {
-    row("controller", fmt::format("{} answers: farm {}, version {}{}", config.controller, farm->farm, farm->version,
-                                  farm->ca_fingerprint.empty() ? "" : ", authority " + farm->ca_fingerprint));
+    row("controller",
+        fmt::format("{} answers: farm {}, version {}{}", config.controller, farm->farm, farm->version,
+                    farm->ca_fingerprint.empty() ? "" : ", authority " + farm->ca_fingerprint));
   } else {
     row("controller", farm.error().message);
     is_fine = false;

@@ -10,8 +10,8 @@
 
 #include "base/ids.h"
 #include "base/text.h"
-#include "identity/key.h"
 #include "base/version.h"
+#include "identity/key.h"
 #include "payloads/messages.h"
 #include "runtime/http_client.h"
 #include "runtime/settings.h"

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cctype>
+#include <chrono>
 
 #include "base/json.h"
 #include "base/text.h"
@@ -63,7 +63,8 @@ Result<std::string> fetch_ca(const Config& config, const std::function<bool()>& 
 }
 
 // Leaves in ca_file what may be believed.
-Status settle_authority(const Config& config, const fs::path& ca_file, const std::function<bool()>& cancelled) {
+Status settle_authority(const Config& config, const fs::path& ca_file,
+                        const std::function<bool()>& cancelled) {
   auto known = known_fingerprint(ca_file);
   // On this machine nobody stands between: what is said there now counts, also for the broker.
   if (!is_https(config.controller)) known.clear();
@@ -72,16 +73,20 @@ Status settle_authority(const Config& config, const fs::path& ca_file, const std
   const auto pem = fetch_ca(config, cancelled);
   if (!pem) return fail(pem.error());
   const auto found = identity::fingerprint_of_certificate(*pem);
-  if (!found) return fail(Code::invalid, fmt::format("{}/api/v1/ca: {}", config.controller, found.error().message));
+  if (!found)
+    return fail(Code::invalid, fmt::format("{}/api/v1/ca: {}", config.controller, found.error().message));
   if (is_pinned && *found != config.ca_fingerprint) {
-    return fail(Code::denied,
-                fmt::format("the controller at {} has the fingerprint {}, but ca_fingerprint says {}: correct the one "
-                            "that is wrong (the controller's page shows its own)",
-                            config.controller, *found, config.ca_fingerprint));
+    return fail(
+        Code::denied,
+        fmt::format(
+            "the controller at {} has the fingerprint {}, but ca_fingerprint says {}: correct the one "
+            "that is wrong (the controller's page shows its own)",
+            config.controller, *found, config.ca_fingerprint));
   }
   if (!is_pinned && is_https(config.controller)) {
-    log::warn("agent", "the controller at {} is believed from now on: fingerprint {} (compare it with the one on its "
-                       "page)",
+    log::warn("agent",
+              "the controller at {} is believed from now on: fingerprint {} (compare it with the one on its "
+              "page)",
               config.controller, *found);
   }
   return runtime::write_file_atomically(ca_file, *pem);
@@ -108,10 +113,12 @@ std::string first_line(const fs::path& file) {
 }  // namespace
 
 std::string hardware_serial(const fs::path& sysfs) {
-  // The UUID is for root on most systems, the rest for everybody; firmware of cheap boards says one thing for all.
+  // The UUID is for root on most systems, the rest for everybody; firmware of cheap boards says one thing for
+  // all.
   for (const char* name : {"product_uuid", "board_serial", "product_serial"}) {
     const auto serial = first_line(sysfs / "class/dmi/id" / name);
-    const bool is_filler = serial.size() < 6 || serial.starts_with("To be filled") || serial.starts_with("Default") ||
+    const bool is_filler = serial.size() < 6 || serial.starts_with("To be filled") ||
+                           serial.starts_with("Default") ||
                            serial.find_first_not_of("0-") == std::string::npos || serial == "Not Specified" ||
                            serial.starts_with("03000200-0400-0500");
     if (!is_filler) return fmt::format("{} {}", name, serial);
@@ -141,33 +148,39 @@ runtime::HttpTrust Credentials::trust(std::function<void()> on_unauthorized) {
           .on_unauthorized = std::move(on_unauthorized)};
 }
 
-Result<Greeting> greet(const Config& config, const fs::path& ca_file, const std::function<bool()>& cancelled) {
-  if (auto settled = settle_authority(config, ca_file, cancelled); !settled) return fail(std::move(settled.error()));
+Result<Greeting> greet(const Config& config, const fs::path& ca_file,
+                       const std::function<bool()>& cancelled) {
+  if (auto settled = settle_authority(config, ca_file, cancelled); !settled)
+    return fail(std::move(settled.error()));
   auto options = brief(cancelled);
   options.trust.ca_file = ca_file;
   const auto response = runtime::HttpClient(config.controller, options).get("/api/v1/enroll");
   if (!response && response.error().code == Code::denied) {
-    return fail(Code::denied, fmt::format("{}; this box believes the authority {} ({}): if the farm was set up anew, "
-                                          "delete that file, or pin the new one with ca_fingerprint",
-                                          response.error().message, known_fingerprint(ca_file), ca_file.string()));
+    return fail(Code::denied,
+                fmt::format("{}; this box believes the authority {} ({}): if the farm was set up anew, "
+                            "delete that file, or pin the new one with ca_fingerprint",
+                            response.error().message, known_fingerprint(ca_file), ca_file.string()));
   }
   if (!response) return fail(response.error());
   if (!response->ok()) {
-    return fail(Code::unavailable,
-                fmt::format("controller {} answers, but not well: {}", config.controller, response->problem()));
+    return fail(Code::unavailable, fmt::format("controller {} answers, but not well: {}", config.controller,
+                                               response->problem()));
   }
   auto greeting = read_greeting(response->body);
   if (!greeting) {
-    return fail(Code::invalid,
-                fmt::format("{} is no kiln controller of this version ({}); name the right one with --controller or in "
-                            "/etc/kiln/agent.toml",
-                            config.controller, greeting.error().message));
+    return fail(
+        Code::invalid,
+        fmt::format(
+            "{} is no kiln controller of this version ({}); name the right one with --controller or in "
+            "/etc/kiln/agent.toml",
+            config.controller, greeting.error().message));
   }
   greeting->ca_fingerprint = known_fingerprint(ca_file);
   return greeting;
 }
 
-Discovery::Discovery(Config config, NodeId node, const identity::Key& key, Credentials& credentials, Handlers handlers)
+Discovery::Discovery(Config config, NodeId node, const identity::Key& key, Credentials& credentials,
+                     Handlers handlers)
     : config_(std::move(config)),
       node_(std::move(node)),
       key_(key),

@@ -1,4 +1,5 @@
-// Finds the farm and joins it: trusts the controller's authority, asks to belong, and is told how to reach the broker.
+// Finds the farm and joins it: trusts the controller's authority, asks to belong, and is told how to reach
+// the broker.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +38,8 @@ struct Standing {
 // Whom to believe and who we are, for every connection of this box to the controller. Thread-safe.
 class Credentials {
  public:
-  Credentials(NodeId node, std::filesystem::path ca_file) : node_(std::move(node)), ca_file_(std::move(ca_file)) {}
+  Credentials(NodeId node, std::filesystem::path ca_file)
+      : node_(std::move(node)), ca_file_(std::move(ca_file)) {}
   void set_secret(const std::string& secret);
   [[nodiscard]] runtime::HttpTrust trust(std::function<void()> on_unauthorized);
   [[nodiscard]] const std::filesystem::path& ca_file() const { return ca_file_; }
@@ -49,9 +51,9 @@ class Credentials {
   std::string secret_;
 };
 
-// What the controller says to anybody: GET /api/v1/enroll, once. Makes ca_file what the controller's authority is, if it
-// may be believed: it is the one of before, the pinned one, or the first. Errors: denied when it is another (says what
-// to do); unavailable, timeout; invalid when something else answers there.
+// What the controller says to anybody: GET /api/v1/enroll, once. Makes ca_file what the controller's
+// authority is, if it may be believed: it is the one of before, the pinned one, or the first. Errors: denied
+// when it is another (says what to do); unavailable, timeout; invalid when something else answers there.
 struct Greeting {
   std::string farm;
   std::string version;
@@ -61,15 +63,16 @@ struct Greeting {
 Result<Greeting> greet(const Config& config, const std::filesystem::path& ca_file,
                        const std::function<bool()>& cancelled = {});
 
-// Asks until this box belongs to the farm, and again whenever it is told to. One log line for each new reason why it
-// does not.
+// Asks until this box belongs to the farm, and again whenever it is told to. One log line for each new reason
+// why it does not.
 class Discovery {
  public:
   struct Handlers {  // from its thread
     std::function<void(const Farm&)> on_found;
     std::function<void(const Standing&)> on_standing;
   };
-  Discovery(Config config, NodeId node, const identity::Key& key, Credentials& credentials, Handlers handlers);
+  Discovery(Config config, NodeId node, const identity::Key& key, Credentials& credentials,
+            Handlers handlers);
   ~Discovery();
   Discovery(const Discovery&) = delete;
   Discovery& operator=(const Discovery&) = delete;

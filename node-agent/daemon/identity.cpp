@@ -39,8 +39,9 @@ Result<std::optional<NodeId>> id_of_before(const fs::path& data) {
   while (!text->empty() && std::isspace(static_cast<unsigned char>(text->back())) != 0) text->pop_back();
   auto id = NodeId::parse(*text);
   if (!id) {
-    return fail(Code::invalid, fmt::format("{}: {}; correct it, or delete the file: the id follows from the box's key",
-                                           file.string(), id.error().message));
+    return fail(Code::invalid,
+                fmt::format("{}: {}; correct it, or delete the file: the id follows from the box's key",
+                            file.string(), id.error().message));
   }
   return std::optional<NodeId>(std::move(*id));
 }

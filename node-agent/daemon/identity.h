@@ -22,8 +22,8 @@ inline constexpr const char* key_name = "node.key";
 // <data>/ca.pem: the authority that is believed.
 inline constexpr const char* ca_name = "ca.pem";
 
-// The id in <data>/node-id, which boxes of before there were keys keep; else the one that follows from the key. Errors:
-// invalid when the file holds no id (says what to do); io.
+// The id in <data>/node-id, which boxes of before there were keys keep; else the one that follows from the
+// key. Errors: invalid when the file holds no id (says what to do); io.
 Result<NodeId> load_node_id(const std::filesystem::path& data, const identity::Key& key);
 // The same for a box that may have no key yet: nullopt then.
 Result<std::optional<NodeId>> find_node_id(const std::filesystem::path& data);

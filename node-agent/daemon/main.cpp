@@ -23,7 +23,8 @@ int serve(kiln::agent::Config config, int signal_fd) {
   if (!lock) return refuse(lock.error());
   auto key = kiln::identity::Key::load_or_make(config.data / kiln::agent::key_name);
   if (!key) return refuse(key.error());
-  auto node = config.id ? kiln::Result<kiln::NodeId>(*config.id) : kiln::agent::load_node_id(config.data, *key);
+  auto node =
+      config.id ? kiln::Result<kiln::NodeId>(*config.id) : kiln::agent::load_node_id(config.data, *key);
   if (!node) return refuse(node.error());
   auto state = kiln::agent::StateFile::open(config.data / "state.json");
   if (!state) return refuse(state.error());

@@ -11,8 +11,8 @@
 
 #include "base/ids.h"
 #include "base/result.h"
-#include "runtime/http_client.h"
 #include "payloads/http_bodies.h"
+#include "runtime/http_client.h"
 
 namespace kiln::transfer {
 

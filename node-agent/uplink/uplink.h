@@ -22,7 +22,7 @@ struct Config {
   std::uint16_t port = 0;
   std::string username = {};  // "" = none
   std::string password = {};
-  std::string ca_file = {};  // "" = no TLS
+  std::string ca_file = {};                          // "" = no TLS
   std::string certificate_file = {}, key_file = {};  // who we are, to a broker that knows certificates
 };
 

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "check.h"
 #include "identity/bytes.h"
 #include "identity/key.h"
-#include "check.h"
 
 namespace {
 
@@ -69,7 +69,8 @@ struct Farm {
     auto opened = Enrollment::open(memory, facts,
                                    {.now_ms = [this] { return now_ms; },
                                     .admit = [this](const NodeId& node, const std::string&) -> Status {
-                                      if (broker_is_away) return fail(Code::unavailable, "the broker is away");
+                                      if (broker_is_away)
+                                        return fail(Code::unavailable, "the broker is away");
                                       admitted.push_back(node.str());
                                       return {};
                                     },
@@ -100,7 +101,8 @@ struct Box {
     request.join_token = token;
     return payloads::encode(request);
   }
-  Result<payloads::EnrollAnswer> ask(Farm& farm, const std::string& peer = "10.0.0.7", bool is_loopback = false) const {
+  Result<payloads::EnrollAnswer> ask(Farm& farm, const std::string& peer = "10.0.0.7",
+                                     bool is_loopback = false) const {
     const auto text = body(farm.enrollment->nonce());
     return farm.enrollment->ask(text, identity::to_base64(key.sign(text)), peer, is_loopback);
   }
@@ -144,7 +146,8 @@ void only_the_key_itself_gets_credentials() {
   const auto text = box.body(farm.enrollment->nonce());
   const auto good = identity::to_base64(box.key.sign(text));
   const Box thief;
-  check(farm.enrollment->ask(text, identity::to_base64(thief.key.sign(text)), "p", false).error().code == Code::denied);
+  check(farm.enrollment->ask(text, identity::to_base64(thief.key.sign(text)), "p", false).error().code ==
+        Code::denied);
   check(farm.enrollment->ask(text, "nonsense", "p", false).error().code == Code::denied);
   check_ok(farm.enrollment->ask(text, good, "p", false));
   // Heard and said again.
@@ -152,7 +155,8 @@ void only_the_key_itself_gets_credentials() {
   // Signed in time, sent too late.
   const auto slow = box.body(farm.enrollment->nonce());
   farm.now_ms += 61'000;
-  check(farm.enrollment->ask(slow, identity::to_base64(box.key.sign(slow)), "p", false).error().code == Code::denied);
+  check(farm.enrollment->ask(slow, identity::to_base64(box.key.sign(slow)), "p", false).error().code ==
+        Code::denied);
   Box impostor;
   impostor.name_as = box.node().str();
   check(impostor.ask(farm).error().code == Code::conflict);
@@ -268,7 +272,8 @@ void a_flood_is_bounded() {
   check_contains(Box().ask(farm).error().message, "approve, reject or forget");
   check(Box().ask(farm).error().code == Code::unavailable);
   check_contains(Box().ask(farm).error().message, "a minute");
-  check_ok(Box().ask(farm, "10.0.0.8").error().code == Code::unavailable ? Status() : Status(fail(Code::internal, "")));
+  check_ok(Box().ask(farm, "10.0.0.8").error().code == Code::unavailable ? Status()
+                                                                         : Status(fail(Code::internal, "")));
   farm.now_ms += 86'400'001;
   check(Box().state(farm) == pending);
   check_equal(farm.enrollment->keys().size(), std::size_t{1});
@@ -314,12 +319,16 @@ void garbage_is_told_what_would_be_right() {
 int main() {
   return kiln::test::run(
       "enrollment",
-      {{"a box waits until a person says yes, and a restart keeps the answer", &a_box_waits_until_a_person_says_yes},
-       {"only the key itself gets credentials, and only once per question", &only_the_key_itself_gets_credentials},
+      {{"a box waits until a person says yes, and a restart keeps the answer",
+        &a_box_waits_until_a_person_says_yes},
+       {"only the key itself gets credentials, and only once per question",
+        &only_the_key_itself_gets_credentials},
        {"a join token lets in as many as it says, until its end", &tokens_let_in_as_often_as_they_say},
        {"a known fingerprint gets in once", &a_known_fingerprint_gets_in_once},
-       {"a box on this machine is let in unless told otherwise", &this_machine_is_let_in_unless_told_otherwise},
-       {"known hardware with another key waits for a person", &known_hardware_with_another_key_waits_for_a_person},
+       {"a box on this machine is let in unless told otherwise",
+        &this_machine_is_let_in_unless_told_otherwise},
+       {"known hardware with another key waits for a person",
+        &known_hardware_with_another_key_waits_for_a_person},
        {"a revoked box is out at once and stays out", &what_is_revoked_is_out_at_once},
        {"rotation leaves uploads under way alone", &a_rotated_secret_ends_uploads_under_way_in_peace},
        {"a flood of questions is bounded", &a_flood_is_bounded},

@@ -57,9 +57,9 @@ void what_is_saved_is_there_after_a_restart() {
   check_equal(all->keys.size(), std::size_t{1});
   const auto& got = all->keys.front();
   const auto want = key("a");
-  check(got.public_key == want.public_key && got.secret_hash == want.secret_hash && got.broker_salt == want.broker_salt &&
-        got.state == want.state && got.remark == want.remark && got.decided_by == want.decided_by &&
-        got.hardware == want.hardware && got.last_seen_ms == 2);
+  check(got.public_key == want.public_key && got.secret_hash == want.secret_hash &&
+        got.broker_salt == want.broker_salt && got.state == want.state && got.remark == want.remark &&
+        got.decided_by == want.decided_by && got.hardware == want.hardware && got.last_seen_ms == 2);
   check_equal(all->tokens.front().uses_left, 2U);
   check(all->tokens.front().hash == std::string("\x00h", 2));
   check_equal(all->known.size(), std::size_t{1});
@@ -71,14 +71,17 @@ void what_is_saved_is_there_after_a_restart() {
 
 void a_strangers_file_is_left_alone() {
   const auto at = file();
-  check_ok(runtime::write_file_atomically(at, "this is no database, and longer than a header of one hundred bytes: "
-                                              "................................................................"));
+  check_ok(
+      runtime::write_file_atomically(at,
+                                     "this is no database, and longer than a header of one hundred bytes: "
+                                     "................................................................"));
   check(!store::Keyring::open(at));
 }
 
 }  // namespace
 
 int main() {
-  return kiln::test::run("keyring", {{"what is saved is there after a restart", &what_is_saved_is_there_after_a_restart},
-                                     {"a stranger's file is refused", &a_strangers_file_is_left_alone}});
+  return kiln::test::run("keyring",
+                         {{"what is saved is there after a restart", &what_is_saved_is_there_after_a_restart},
+                          {"a stranger's file is refused", &a_strangers_file_is_left_alone}});
 }

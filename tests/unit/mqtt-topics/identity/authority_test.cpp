@@ -2,9 +2,9 @@
 
 #include <filesystem>
 
+#include "check.h"
 #include "runtime/files.h"
 #include "runtime/process.h"
-#include "check.h"
 
 namespace {
 
@@ -27,8 +27,8 @@ Authority open(const fs::path& at) {
 bool is_verified(const fs::path& at, const std::string& pem, const std::string& purpose) {
   check_ok(runtime::write_file_atomically(at / "one.pem", pem));
   runtime::SpawnOptions options;
-  options.argv = {"openssl", "verify", "-x509_strict", "-purpose", purpose, "-CAfile", (at / "ca.pem").string(),
-                  (at / "one.pem").string()};
+  options.argv = {"openssl", "verify",  "-x509_strict",           "-purpose",
+                  purpose,   "-CAfile", (at / "ca.pem").string(), (at / "one.pem").string()};
   auto process = runtime::Process::spawn(options);
   check_ok(process);
   const auto ended = process->wait(std::chrono::seconds(30));
@@ -49,7 +49,8 @@ void certificates_hold() {
   const auto at = folder();
   const auto authority = open(at);
   const Key key = Key::make();
-  const auto server = authority.issue_server(key, {"farm", "farm.local", "127.0.0.1", "::1", "bad,IP:1.2.3.4", ""});
+  const auto server =
+      authority.issue_server(key, {"farm", "farm.local", "127.0.0.1", "::1", "bad,IP:1.2.3.4", ""});
   check(is_verified(at, server, "sslserver"));
   check(!is_verified(at, server, "sslclient"));
   auto names = names_of_certificate(server);
@@ -70,7 +71,8 @@ void strangers_are_refused() {
 }  // namespace
 
 int main() {
-  return kiln::test::run("authority", {{"an authority is made once and keeps its fingerprint", &made_once},
-                                       {"OpenSSL accepts what it issues, for its purpose only", &certificates_hold},
-                                       {"a certificate that is not the key's is refused", &strangers_are_refused}});
+  return kiln::test::run("authority",
+                         {{"an authority is made once and keeps its fingerprint", &made_once},
+                          {"OpenSSL accepts what it issues, for its purpose only", &certificates_hold},
+                          {"a certificate that is not the key's is refused", &strangers_are_refused}});
 }

@@ -4,9 +4,9 @@
 
 #include <filesystem>
 
+#include "check.h"
 #include "identity/bytes.h"
 #include "runtime/files.h"
-#include "check.h"
 
 namespace {
 
@@ -86,9 +86,10 @@ void bytes_are_written_as_the_standard_says() {
 }  // namespace
 
 int main() {
-  return kiln::test::run("key", {{"a key is made once, readable by its owner alone", &same_key_again},
-                                 {"id and fingerprint are one name of the public key", &names_follow_from_the_key},
-                                 {"only the key's own signature over the same bytes holds", &only_its_own_signature},
-                                 {"a damaged or open key file is refused with what to do", &bad_files_are_refused},
-                                 {"base32 and base64 are the standard's", &bytes_are_written_as_the_standard_says}});
+  return kiln::test::run("key",
+                         {{"a key is made once, readable by its owner alone", &same_key_again},
+                          {"id and fingerprint are one name of the public key", &names_follow_from_the_key},
+                          {"only the key's own signature over the same bytes holds", &only_its_own_signature},
+                          {"a damaged or open key file is refused with what to do", &bad_files_are_refused},
+                          {"base32 and base64 are the standard's", &bytes_are_written_as_the_standard_says}});
 }

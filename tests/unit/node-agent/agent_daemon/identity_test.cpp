@@ -89,8 +89,7 @@ void damaged_state_is_set_aside_and_work_goes_on() {
 int main() {
   return kiln::test::run(
       "agent identity",
-      {
-       {"the id follows from the key, and one of before is kept", the_id_follows_from_the_key},
+      {{"the id follows from the key, and one of before is kept", the_id_follows_from_the_key},
        {"a damaged id is refused with the remedy", a_damaged_id_is_refused_with_the_remedy},
        {"state survives a restart", state_survives_a_restart},
        {"damaged state is set aside and work goes on", damaged_state_is_set_aside_and_work_goes_on}});
