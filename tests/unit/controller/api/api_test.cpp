@@ -79,7 +79,7 @@ void the_farm_introduces_itself() {
                         "",
                         "",
                         200,
-                        {R"("farm":"attic")", R"("mqtt":{"host":"","port":8783})", R"("data_dir":"/data")",
+                        {R"("farm":"attic")", R"("mqtt":{"host":"","port":8783,"tls":false})", R"("data_dir":"/data")",
                          R"("nodes_online":3)", R"("alarms":["the disk is full"])", R"("version":")"}},
                        {"GET", "/healthz", "", "", 200, {"ok\n"}},
                        {"GET", "/api/v1/openapi.yaml", "", "", 200, {"openapi: 3.1.0"}},
