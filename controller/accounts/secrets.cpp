@@ -78,7 +78,9 @@ std::variant<std::monostate, ScriptKey, NodeKey> parse_key(std::string_view text
   const std::string_view id = text.substr(first + 1, second - first - 1);
   const std::string_view secret = text.substr(second + 1);
   if (!is_id(id) || !is_plain(secret)) return {};
-  if (kind == "kiln") return ScriptKey{std::string(id), std::string(secret)};
+  // Only a node's secret is base64url, with '_' in it; ours are hex.
+  if (kind == "kiln" && secret.find('_') == std::string_view::npos)
+    return ScriptKey{std::string(id), std::string(secret)};
   if (kind == "kilnnode") return NodeKey{std::string(id), std::string(secret)};
   return {};
 }

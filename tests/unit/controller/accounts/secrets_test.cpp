@@ -41,7 +41,7 @@ void keys_are_read_as_they_are_written_and_nothing_else_is() {
   const auto node = parse_key("kilnnode_render-1_0aF-z");
   const auto* box = std::get_if<NodeKey>(&node);
   check(box != nullptr && box->id == "render-1" && box->secret == "0aF-z");
-  for (const auto* text : {"", "kiln", "kiln_", "kiln_a", "kiln_a_", "kiln__b", "kiln_A_b",
+  for (const auto* text : {"", "kiln", "kiln_", "kiln_a", "kiln_a_", "kiln__b", "kiln_A_b", "kiln_a_b_c",
                            "Kiln_a_b", "kilnx_a_b", "kiln_a_b c", "kiln_a_b\n", " kiln_a_b"}) {
     if (parse_key(text).index() != 0) print_error("%s\n", text);
     check_equal(parse_key(text).index(), 0U);
