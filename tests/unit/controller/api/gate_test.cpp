@@ -14,15 +14,19 @@ namespace {
 
 // A path that the pattern matches, of things that are there.
 std::string path_of(std::string_view pattern) {
-  const std::pair<std::string_view, std::string_view> names[] = {{"/nodes/{id}", "/nodes/render-1"},
-                                                                 {"/jobs/{id}", "/jobs/1-aaaaa"},
-                                                                 {"/tokens/{id}", "/tokens/none"},
-                                                                 {"{task}", "1-aaaaa-0"},
-                                                                 {"{n}", "1"},
-                                                                 {"{path...}", "a.png"},
-                                                                 {"types/{name}", "types/noop"},
-                                                                 {"{name}", "nobody"},
-                                                                 {"{digest}", "sha256:00"}};
+  const std::pair<std::string_view, std::string_view> names[] = {
+      {"/nodes/{id}", "/nodes/render-1"},
+      {"/jobs/{id}", "/jobs/1-aaaaa"},
+      {"/tokens/{id}", "/tokens/none"},
+      {"/enrollments/{id}", "/enrollments/render-1"},
+      {"/join-tokens/{id}", "/join-tokens/none"},
+      {"{fingerprint}", "k3xq-7jv2-m5nw-4hfa"},
+      {"{task}", "1-aaaaa-0"},
+      {"{n}", "1"},
+      {"{path...}", "a.png"},
+      {"types/{name}", "types/noop"},
+      {"{name}", "nobody"},
+      {"{digest}", "sha256:00"}};
   std::string path(pattern);
   for (const auto& [name, value] : names) {
     if (const auto at = path.find(name); at != std::string::npos) path.replace(at, name.size(), value);

@@ -54,8 +54,8 @@ void a_controller_is_named_as_people_do() {
 
 void a_wrong_address_is_refused_with_a_right_one() {
   for (const char* text :
-       {"", "http://", "ftp://farm", "http://farm:8780/api", "farm:", "farm:x", "farm:0",
-        "farm:65536", "fe80::1", "[farm]", "[::1", "a b", "user@farm", "http://farm:1:2"}) {
+       {"", "http://", "ftp://farm", "http://farm:8780/api", "farm:", "farm:x", "farm:0", "farm:65536",
+        "fe80::1", "[farm]", "[::1", "a b", "user@farm", "http://farm:1:2"}) {
     const auto url = kiln::agent::parse_controller(text);
     check(!url.has_value());
     check_contains(url.error().message, "write https://host:8780");
@@ -124,7 +124,7 @@ void a_wrong_line_is_named_with_what_would_be_right() {
       {"[power]\nsleep = 1", 2, "power.sleep: a text in quotes is expected"},
       {"[power]\nhibernate = \"x\"", 2, "no setting is called 'power.hibernate'"},
       {"\n\ncontroler = \"x\"", 3,
-       "no setting is called 'controler'; there are: blender, cache_gib, controller, "},
+       "no setting is called 'controler'; there are: blender, ca_fingerprint, cache_gib, "},
       {"[farm]\nslots = 1", 1, "no setting is called 'farm'"},
       {"controller = 7", 1, "controller: a text in quotes is expected"},
       {"controller = \"ftp://x\"", 1, "controller: 'ftp://x' is no controller's address"},
