@@ -267,7 +267,7 @@ class Farm:
         if user not in self.tokens:
             status, answer = self.post("/api/v1/users", {"name": user, "role": "artist"})
             assert status == 201, answer
-            status, answer = self.post("/api/v1/tokens", {"user": user, "label": "tests"})
+            status, answer = self.post("/api/v1/tokens", {"user": user, "label": "tests", "expires_s": 0})
             assert status == 201, answer
             _, name, secret = answer["token"].split("_", 2)
             self.tokens[user] = self.as_user(name, secret)

@@ -186,7 +186,7 @@ void a_wrong_flag_is_named() {
     std::vector<const char*> flags;
     const char* message;
   } cases[] = {
-      {{"--controller", "https://x"}, "--controller: 'https://x' is no controller's address"},
+      {{"--controller", "ftp://x"}, "--controller: 'ftp://x' is no controller's address"},
       {{"--slots", "99"}, "--slots: \"auto\" or a whole number from 0 to 64 is expected"},
       {{"--slots", ""}, "--slots: "},
       {{"--gpu-slots", "-1"}, "--gpu-slots: "},
