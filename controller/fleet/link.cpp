@@ -92,26 +92,20 @@ void Link::respond(const std::string& user, const std::string& verb, const paylo
 }
 
 Status Link::admit(const Account& account, const std::string& password) {
-  const auto correlation = [this] {
-    const std::lock_guard lock(control_mutex_);
-    return fmt::format("{}", ++controls_);
-  }();
-  return control(admit_commands(account, password, correlation), correlation);
+  return control(
+      [&](const std::string& correlation) { return admit_commands(account, password, correlation); });
 }
 
 Status Link::expel(const std::string& username) {
-  const auto correlation = [this] {
-    const std::lock_guard lock(control_mutex_);
-    return fmt::format("{}", ++controls_);
-  }();
-  return control(expel_commands(username, correlation), correlation);
+  return control([&](const std::string& correlation) { return expel_commands(username, correlation); });
 }
 
-Status Link::control(const std::string& commands, const std::string& correlation) {
+Status Link::control(const std::function<std::string(const std::string&)>& commands) {
   std::unique_lock lock(control_mutex_);
+  const auto correlation = fmt::format("{}", ++controls_);
   control_answers_[correlation] = std::nullopt;
   lock.unlock();
-  const auto sent = client_->publish(control_topic, commands, 1, false);
+  const auto sent = client_->publish(control_topic, commands(correlation), 1, false);
   lock.lock();
   if (sent) {
     control_changed_.wait_for(lock, control_patience,

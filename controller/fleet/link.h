@@ -70,7 +70,8 @@ class Link {
   Status expel(const std::string& username);
 
  private:
-  Status control(const std::string& commands, const std::string& correlation);
+  // `commands`: of the correlation that their answer is to bear.
+  Status control(const std::function<std::string(const std::string& correlation)>& commands);
   void received(const runtime::MqttMessage& message);
   void publish(const Outbound::Message& message);
 

@@ -74,6 +74,7 @@ struct FromBroker {
 struct FarmFound {
   Farm farm;
 };
+struct Unauthorized {};  // the controller no longer knows our secret
 struct StandingSeen {
   Standing standing;
 };
@@ -83,8 +84,8 @@ struct TelemetryTaken {
 struct RestCommandEnded {
   std::string trouble;
 };
-using Item =
-    std::variant<planner::Fact, FromBroker, FarmFound, StandingSeen, TelemetryTaken, RestCommandEnded>;
+using Item = std::variant<planner::Fact, FromBroker, FarmFound, Unauthorized, StandingSeen, TelemetryTaken,
+                          RestCommandEnded>;
 
 // Frames and reports become safe on disk here, away from the owner's thread. Several at a time: what they
 // wait for is mostly the disk's sync, which many share at the price of one.
@@ -254,8 +255,8 @@ struct Agent::Parts {
         config_, node_, key_, credentials_,
         Discovery::Handlers{[this](const Farm& farm) { post(FarmFound{farm}); },
                             [this](const Standing& standing) { post_if_room(StandingSeen{standing}); }});
-    // Told from a transfer's thread while the agent lives; discovery ends after those threads.
-    const auto trust = credentials_.trust([this] { discovery_->again(); });
+    // Told from a transfer's thread, which may outlive discovery: the inbox outlives both.
+    const auto trust = credentials_.trust([this] { post_if_room(Unauthorized{}); });
     cache_.set_url(config_.controller, trust);
     delivery_.set_url(config_.controller, trust);
     watching_.emplace(telemetry_every, [this, survey = Survey(config_)]() mutable { watch(survey); });
@@ -448,6 +449,8 @@ struct Agent::Parts {
     if (return_at_ms_) return;  // it rests, and comes back with these
     connect();
   }
+
+  void on(const Unauthorized&) { discovery_->again(); }
 
   void on(const StandingSeen& item) {
     standing_ = item.standing;
