@@ -287,7 +287,8 @@ Result<std::int64_t> end_of_token(Api& api, const Caller& caller, std::optional<
   }
   const std::int64_t end = *expires_s == 0 ? 0 : now_ms + std::int64_t{*expires_s} * 1000;
   if (most != 0 && (end == 0 || end > most))
-    return fail(Code::denied, "a token makes none that lives longer than itself: give a shorter expires_s, or none");
+    return fail(Code::denied,
+                "a token makes none that lives longer than itself: give a shorter expires_s, or none");
   return end;
 }
 
