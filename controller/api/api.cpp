@@ -37,6 +37,7 @@ http::Router make_router(Api& api) {
   add_result_routes(router, api);
   add_blob_routes(router, api);
   add_node_routes(router, api);
+  add_boot_log_routes(router, api);
   add_event_routes(router, api);
   add_statistic_routes(router, api);
   add_metric_routes(router, api);

@@ -102,6 +102,9 @@ constexpr std::array table{
     Access{Method::get,     "/api/v1/nodes",                                       Least::viewer},
     Access{Method::get,     "/api/v1/nodes/{id}",                                  Least::viewer},
     Access{Method::get,     "/api/v1/nodes/{id}/telemetry",                        Least::viewer},
+    Access{Method::get,     "/api/v1/nodes/{id}/boot-logs",                        Least::viewer},
+    Access{Method::get,     "/api/v1/nodes/{id}/boot-logs/{boot}",                 Least::viewer},
+    Access{Method::put,     "/api/v1/nodes/{id}/boot-logs/{boot}",                 Least::administrator, Nodes::any, Owned::no, Logged::no},  // its own; the handler sees to it
     Access{Method::patch,   "/api/v1/nodes/{id}",                                  Least::operator_},
     Access{Method::delete_, "/api/v1/nodes/{id}",                                  Least::operator_},
     Access{Method::post,    "/api/v1/nodes/{id}/wake",                             Least::operator_},

@@ -16,6 +16,7 @@ void add_task_routes(http::Router& router, Api& api);       // tasks, attempts: 
 void add_result_routes(http::Router& router, Api& api);     // results, a job's files, thumbnails, archive
 void add_blob_routes(http::Router& router, Api& api);       // blobs
 void add_node_routes(http::Router& router, Api& api);       // nodes, telemetry
+void add_boot_log_routes(http::Router& router, Api& api);   // logs of boots that failed
 void add_event_routes(http::Router& router, Api& api);      // the live stream
 void add_statistic_routes(http::Router& router, Api& api);  // productions, usage, a job's statistics
 void add_metric_routes(http::Router& router, Api& api);     // metrics

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/ids.h"
 #include "base/result.h"
@@ -36,6 +37,13 @@ class Upload {
 struct Archive {
   std::uint64_t size = 0;  // of the ZIP, known beforehand because nothing is compressed
   std::function<Status(http::Sink&)> write;
+};
+
+// Of a boot of a flashed box that failed.
+struct BootLog {
+  std::string boot;  // the kernel's id of it
+  std::uint64_t bytes = 0;
+  std::int64_t at_ms = 0;  // when it came
 };
 
 class Storage {
@@ -71,6 +79,13 @@ class Storage {
   // task's file has that and the database does not say so yet.
   [[nodiscard]] virtual std::string placed(const TaskId& task, std::uint32_t attempt,
                                            const std::string& path) = 0;
+
+  // ---- boots -------------------------------------------------------------------------------------------
+  // Errors: invalid (no boot's id), too_large, full, io.
+  virtual Status keep_boot_log(const NodeId& node, const std::string& boot, std::string_view text) = 0;
+  [[nodiscard]] virtual std::vector<BootLog> boot_logs(const NodeId& node) = 0;  // the newest first
+  virtual Result<Stored> open_boot_log(const NodeId& node,
+                                       const std::string& boot) = 0;  // Errors: not_found, io
 
   // ---- output ------------------------------------------------------------------------------------------
   [[nodiscard]] virtual std::string output_dir(const JobId& job) = 0;                 // absolute

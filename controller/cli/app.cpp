@@ -397,6 +397,11 @@ void add_node(CLI::App& app, Command& command) {
   verb("resume", "Let it work again after a drain",
        [=](Context& context) { return drain_node(context, *id, false); });
   verb("forgive", "End its quarantine", [=](Context& context) { return forgive_node(context, *id); });
+  auto boot = std::make_shared<std::string>();
+  verb("boots", "List boots that failed, or show what one logged",
+       [=](Context& context) { return show_boot_logs(context, *id, *boot); })
+      ->add_option("boot", *boot, "As in the list, or last")
+      ->type_name("BOOT");
   action("wake", "Wake it over the network", NodeAction::wake);
   action("sleep", "Send it to sleep; refused while it has work", NodeAction::sleep);
   action("reboot", "Restart it as soon as it is idle", NodeAction::reboot);

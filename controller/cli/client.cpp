@@ -289,11 +289,23 @@ Result<Json> Client::requeue(const std::string& task) {
   return json_of(http_.post(task_path(task) + "/requeue", "{}"));
 }
 
-Result<std::string> Client::log(const std::string& task, std::uint32_t attempt) {
-  const auto response = http_.get(fmt::format("{}/attempts/{}/log", task_path(task), attempt));
+Result<std::string> Client::text(const std::string& path) {
+  const auto response = http_.get(path);
   if (!response) return fail(failure(response.error()));
   if (!response->ok()) return fail(failure(*response));
   return response->body;
+}
+
+Result<std::string> Client::log(const std::string& task, std::uint32_t attempt) {
+  return text(fmt::format("{}/attempts/{}/log", task_path(task), attempt));
+}
+
+Result<Json> Client::boot_logs(const std::string& node) {
+  return get(node_path(node) + "/boot-logs");
+}
+
+Result<std::string> Client::boot_log(const std::string& node, const std::string& boot) {
+  return text(node_path(node) + "/boot-logs/" + boot);
 }
 
 Result<Json> Client::results(const std::string& job, std::uint32_t from, std::uint32_t limit) {

@@ -53,6 +53,8 @@ class Client {
   Result<Json> accept(const std::string& task);
   Result<Json> requeue(const std::string& task);
   Result<std::string> log(const std::string& task, std::uint32_t attempt);
+  Result<Json> boot_logs(const std::string& node);
+  Result<std::string> boot_log(const std::string& node, const std::string& boot);
   Result<Json> results(const std::string& job, std::uint32_t from, std::uint32_t limit);
   Result<Json> nodes();
   Result<Json> node(const std::string& id);
@@ -111,6 +113,7 @@ class Client {
   runtime::HttpOptions options(std::chrono::seconds stall);
   Result<Json> json_of(const Result<runtime::HttpResponse>& response);
   Result<Json> get(const std::string& path);
+  Result<std::string> text(const std::string& path);
   Status gone(const std::string& path);  // DELETE
   Error failure(const Error& error) const;
   Error failure(const runtime::HttpResponse& response);

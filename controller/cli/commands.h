@@ -111,6 +111,8 @@ Result<Exit> limit_node(Context& context, const std::string& node, const NodeLim
 Result<Exit> list_nodes(Context& context);
 Result<Exit> drain_node(Context& context, const std::string& node, bool drained);
 Result<Exit> forgive_node(Context& context, const std::string& node);
+// What its failed boots logged: a list of them, or the text of one ("last": the newest).
+Result<Exit> show_boot_logs(Context& context, const std::string& node, const std::string& boot);
 
 // ---- enroll.cpp: who may join. A node is named by its id or its fingerprint.
 Result<Exit> list_keys(Context& context);

@@ -87,15 +87,7 @@ Result<std::optional<Log>> newest_log(Context& context, const std::string& task)
 
 // A renderer's output on a terminal: line ends and tabs stay, nothing else may steer it.
 std::string shown(const Context& context, const std::string& text) {
-  if (!context.out.is_tty()) return text;
-  std::string out;
-  for (std::size_t from = 0; from < text.size();) {
-    const auto end = std::min(text.find_first_of("\n\t", from), text.size());
-    out += harmless(std::string_view(text).substr(from, end - from));
-    if (end < text.size()) out += text[end];
-    from = end + 1;
-  }
-  return out;
+  return context.out.is_tty() ? harmless_lines(text) : text;
 }
 
 void print_log(Context& context, const std::string& task, const Log& log) {

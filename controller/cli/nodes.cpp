@@ -44,6 +44,36 @@ Result<Exit> list_nodes(Context& context) {
   return Exit::ok;
 }
 
+Result<Exit> show_boot_logs(Context& context, const std::string& node, const std::string& boot) {
+  if (auto checked = check_id(node, "node"); !checked) return fail(std::move(checked.error()));
+  const auto boots = context.client.boot_logs(node);
+  if (!boots) return fail(boots.error());
+  const auto list = array_of(*boots, "boots");
+  if (!boot.empty()) {
+    if (boot == "last" && list.empty())
+      return fail(Code::not_found, fmt::format("node {} has delivered no log of a boot that failed", node));
+    const auto text = context.client.boot_log(node, boot == "last" ? text_of(list.front(), "boot") : boot);
+    if (!text) return fail(text.error());
+    context.out.raw(context.out.is_tty() ? harmless_lines(*text) : *text);
+    return Exit::ok;
+  }
+  if (context.json) {
+    context.print(*boots);
+    return Exit::ok;
+  }
+  if (list.empty()) context.say(fmt::format("no boot of {} failed, as far as it said", node));
+  std::vector<Row> rows;
+  for (const auto& one : list) {
+    rows.push_back({{text_of(one, "boot")},
+                    {ago_text(integer_of(one, "at_ms"), now_ms())},
+                    {fmt::format("{} KiB", integer_of(one, "bytes") / 1024)}});
+  }
+  if (!rows.empty())
+    context.out.raw(
+        table_text({{"BOOT"}, {"CAME"}, {"SIZE"}}, rows, context.out.width(), context.out.color()));
+  return Exit::ok;
+}
+
 Result<Exit> show_node(Context& context, const std::string& id) {
   if (auto checked = check_id(id, "node"); !checked) return fail(std::move(checked.error()));
   const auto node = context.client.node(id);

@@ -134,6 +134,17 @@ std::string harmless(std::string_view text) {
   return out;
 }
 
+std::string harmless_lines(std::string_view text) {
+  std::string out;
+  for (std::size_t from = 0; from < text.size();) {
+    const auto end = std::min(text.find_first_of("\n\t", from), text.size());
+    out += harmless(text.substr(from, end - from));
+    if (end < text.size()) out += text[end];
+    from = end + 1;
+  }
+  return out;
+}
+
 std::string bytes_text(std::uint64_t bytes) {
   if (bytes < 1000) return fmt::format("{} B", bytes);
   static constexpr std::array units = {"kB", "MB", "GB", "TB", "PB"};

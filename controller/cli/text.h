@@ -16,6 +16,7 @@ int columns_of(std::string_view text);
 std::string fit(std::string_view text, int columns);
 // What came over the wire, safe for a terminal: control characters and invalid UTF-8 become U+FFFD.
 std::string harmless(std::string_view text);
+std::string harmless_lines(std::string_view text);  // line ends and tabs stay
 
 std::string bytes_text(std::uint64_t bytes);  // "512 B", "1.4 MB" (decimal units)
 std::string duration_text(double seconds);    // "0.8 s", "12 s", "4 min 10 s", "2 h 05 min", "3 d 4 h"

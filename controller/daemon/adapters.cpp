@@ -180,6 +180,22 @@ Result<api::Stored> DiskStorage::open_log(const TaskId& task, std::uint32_t atte
   return stored(std::move(*file));
 }
 
+Status DiskStorage::keep_boot_log(const NodeId& node, const std::string& boot, std::string_view text) {
+  return boot_logs_.write(node, boot, text);
+}
+
+std::vector<api::BootLog> DiskStorage::boot_logs(const NodeId& node) {
+  std::vector<api::BootLog> logs;
+  for (auto& kept : boot_logs_.list(node)) logs.push_back({std::move(kept.boot), kept.bytes, kept.at_ms});
+  return logs;
+}
+
+Result<api::Stored> DiskStorage::open_boot_log(const NodeId& node, const std::string& boot) {
+  auto file = boot_logs_.open(node, boot);
+  if (!file) return fail(std::move(file.error()));
+  return stored(std::move(*file));
+}
+
 std::string DiskStorage::output_dir(const JobId& job) {
   return layout_.output(job).string();
 }

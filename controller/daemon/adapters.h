@@ -10,6 +10,7 @@
 #include "api/farm.h"
 #include "api/storage.h"
 #include "files/blobs.h"
+#include "files/boot_logs.h"
 #include "files/layout.h"
 #include "files/results.h"
 #include "files/thumbnails.h"
@@ -44,7 +45,8 @@ class DiskStorage final : public api::Storage {
  public:
   DiskStorage(files::Layout layout, files::Blobs& blobs, files::Results& results,
               files::Thumbnails& thumbnails, std::uint64_t reserve_bytes)
-      : layout_(std::move(layout)),
+      : boot_logs_(layout),
+        layout_(std::move(layout)),
         blobs_(blobs),
         results_(results),
         thumbnails_(thumbnails),
@@ -65,12 +67,16 @@ class DiskStorage final : public api::Storage {
   Result<std::unique_ptr<api::Upload>> put_log(const TaskId& task, std::uint32_t attempt,
                                                std::uint64_t size) override;
   Result<api::Stored> open_log(const TaskId& task, std::uint32_t attempt) override;
+  Status keep_boot_log(const NodeId& node, const std::string& boot, std::string_view text) override;
+  std::vector<api::BootLog> boot_logs(const NodeId& node) override;
+  Result<api::Stored> open_boot_log(const NodeId& node, const std::string& boot) override;
   std::string output_dir(const JobId& job) override;
   Result<api::Stored> open_output(const JobId& job, const std::string& path) override;
   Result<api::Stored> open_thumbnail(const JobId& job, const std::string& path) override;
   Result<api::Archive> archive(const JobId& job) override;
 
  private:
+  files::BootLogs boot_logs_;
   files::Layout layout_;
   files::Blobs& blobs_;
   files::Results& results_;

@@ -34,6 +34,10 @@ class Layout {
   [[nodiscard]] std::filesystem::path output(const JobId& job) const { return this->job(job) / "output"; }
   [[nodiscard]] std::filesystem::path log(const TaskId& task, std::uint32_t attempt) const;
 
+  [[nodiscard]] std::filesystem::path boots(const NodeId& node) const {
+    return data_ / "nodes" / node.str() / "boots";
+  }
+
   [[nodiscard]] std::filesystem::path thumbnails() const { return data_ / "thumbnails"; }
   [[nodiscard]] std::filesystem::path thumbnails(const JobId& job) const { return thumbnails() / job.str(); }
 

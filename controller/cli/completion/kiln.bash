@@ -19,7 +19,7 @@ _kiln() {
   local cur prev words cword
   _init_completion || return
   local commands="submit types jobs job why wait cancel pause resume retry accept requeue set delete priority watch logs productions stats farm nodes node drain undrain forgive download film trust viewer login logout whoami user token audit"
-  local verbs="show enable disable drain resume forgive wake sleep reboot forget tag schedule limits keys approve reject revoke rotate token tokens remove-token expect"
+  local verbs="show enable disable drain resume forgive wake sleep reboot forget tag schedule limits boots keys approve reject revoke rotate token tokens remove-token expect"
   local globals="--help --json --server --blender --token"
   local command="" position=0 i
   for ((i = 1; i < cword; i++)); do

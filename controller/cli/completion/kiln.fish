@@ -37,7 +37,7 @@ end
 
 complete -c kiln -n '__fish_seen_subcommand_from job why set stats wait cancel pause resume retry accept requeue delete priority watch logs download film' -k -a '(__kiln_jobs)'
 complete -c kiln -n '__fish_seen_subcommand_from drain undrain forgive' -a '(__kiln_nodes)'
-set -l verbs show enable disable drain resume forgive wake sleep reboot forget tag schedule limits keys approve reject revoke rotate token tokens remove-token expect
+set -l verbs show enable disable drain resume forgive wake sleep reboot forget tag schedule limits boots keys approve reject revoke rotate token tokens remove-token expect
 complete -c kiln -n "__fish_seen_subcommand_from node; and not __fish_seen_subcommand_from $verbs" -a "$verbs"
 complete -c kiln -n "__fish_seen_subcommand_from node; and __fish_seen_subcommand_from $verbs" -a '(__kiln_nodes)'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -k -a '(__fish_complete_suffix .blend)'

@@ -750,6 +750,20 @@ void nodes_are_shown_and_drained() {
             });
 }
 
+void logs_of_failed_boots_are_kept() {
+  World world;
+  const std::string logs = "/api/v1/nodes/render-1/boot-logs";
+  const std::string boot = logs + "/5b8a3bd6-8c7e-4f0e-9d5a-0123456789ab";
+  check_all(world, {
+                       {"GET", logs, "", "", 200, {R"({"boots":[]})"}},
+                       {"PUT", boot, "kernel panic", "", 204, {}},
+                       {"GET", logs, "", "", 200, {R"("bytes":12)"}},
+                       {"GET", boot, "", "", 200, {"kernel panic"}},
+                       {"GET", logs + "/0", "", "", 404, {}},
+                       {"PUT", "/api/v1/nodes/A_B/boot-logs/1", "x", "", 400, {}},
+                   });
+}
+
 void metrics_are_numbers_with_names() {
   World world;
   start_task(world);
@@ -871,6 +885,7 @@ int main() {
        {"a held frame is shown and judged", a_held_frame_is_shown_and_judged},
        {"a quarantine is shown and forgiven", a_quarantine_is_shown_and_forgiven},
        {"nodes are shown and drained", nodes_are_shown_and_drained},
+       {"logs of failed boots are kept and shown", logs_of_failed_boots_are_kept},
        {"metrics are numbers with names", metrics_are_numbers_with_names},
        {"the page finds its own places", the_page_finds_its_own_places},
        {"a watcher gets a snapshot, then changes", a_watcher_gets_a_snapshot_then_changes},

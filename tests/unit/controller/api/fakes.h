@@ -376,6 +376,24 @@ struct FakeStorage final : Storage {
   Result<Stored> open_log(const TaskId& task, std::uint32_t attempt) override {
     return open(logs, key_of(task, attempt, "log"));
   }
+  std::map<std::string, std::string> boots;  // node/boot to text
+  Status keep_boot_log(const NodeId& node, const std::string& boot, std::string_view text) override {
+    if (refusal) return fail(*refusal);
+    const std::lock_guard lock(mutex);
+    boots[node.str() + "/" + boot] = std::string(text);
+    return {};
+  }
+  std::vector<BootLog> boot_logs(const NodeId& node) override {
+    std::vector<BootLog> logs;
+    for (const auto& [key, text] : boots) {
+      if (key.starts_with(node.str() + "/"))
+        logs.push_back({key.substr(node.str().size() + 1), text.size(), 7});
+    }
+    return logs;
+  }
+  Result<Stored> open_boot_log(const NodeId& node, const std::string& boot) override {
+    return open(boots, node.str() + "/" + boot);
+  }
   std::string output_dir(const JobId& job) override { return "/data/jobs/" + job.str() + "/output"; }
   Result<Stored> open_output(const JobId&, const std::string& path) override { return open(outputs, path); }
   Result<Stored> open_thumbnail(const JobId&, const std::string& path) override {
