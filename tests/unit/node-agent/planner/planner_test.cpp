@@ -53,6 +53,13 @@ struct Printer {
   std::string operator()(const Reboot&) const { return "reboot"; }
   std::string operator()(const Sleep&) const { return "sleep"; }
   std::string operator()(const Remark& e) const { return "remark " + e.event.kind; }
+  std::string operator()(const PublishUpdate& e) const {
+    return fmt::format("update {}-{} {}", e.update.rollout, e.update.attempt, p::to_string(e.update.state));
+  }
+  std::string operator()(const OfferUpdate& e) const {
+    return fmt::format("offer {}-{}", e.offer.rollout, e.offer.attempt);
+  }
+  std::string operator()(const WithdrawUpdate& e) const { return fmt::format("withdraw {}", e.rollout); }
   std::string operator()(const Exit&) const { return "exit"; }
 };
 
