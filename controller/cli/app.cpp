@@ -558,8 +558,12 @@ void add_updates(CLI::App& app, Command& command) {
   update->add_option("image", options->image, "Its version, name or id [the newest]")->type_name("IMAGE");
   update->add_option("--canary", options->canary, "Share of the boxes that goes first; at least one does [10%]")
       ->type_name("PERCENT");
-  update->add_option("--nodes", options->nodes, "These alone [all that it fits]")->delimiter(',')->type_name("NODE");
+  update->add_option("--nodes", options->nodes, "These alone [all that it fits]")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("NODE");
   update->add_option("--window", options->window, "Restarts happen then: \"sun 02:00-06:00\" [whenever a box is idle]")
+      ->allow_extra_args(false)
       ->type_name("TIMES");
   update->add_option("--at-once", options->at_once, "Boxes under way at a time [5]")
       ->check(CLI::Range(1, 1000))

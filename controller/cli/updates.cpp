@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
+#include <chrono>
 
 #include "cli/commands.h"
 #include "cli/digest_cache.h"

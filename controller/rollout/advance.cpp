@@ -96,7 +96,8 @@ class Turn {
     const bool has_it = fact != nullptr && fact->update && fact->update->version == r_.plan.version &&
                         (fact->update->state == UpdateState::idle || fact->update->state == UpdateState::good);
     if (member.step == Step::waiting || member.step == Step::skipped) {
-      const auto* update = member.attempt == 0 ? nullptr : said(member);  // of an attempt that was given up
+      // Of an attempt that was given up.
+      const auto* update = member.attempt != 0 && is_there(member.node) ? said(member) : nullptr;
       if (has_it) {
         set(member, Step::good, update == nullptr ? "had it already" : "");
       } else if (update != nullptr && update->state == UpdateState::rolled_back) {

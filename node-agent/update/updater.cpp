@@ -104,6 +104,11 @@ Updater::~Updater() {
 }
 
 void Updater::offer(payloads::UpdateImage offer) {
+  {
+    // A copy of what is under way must not disturb it.
+    const std::lock_guard lock(record_mutex_);
+    if (record_.offer == offer) return;
+  }
   const std::lock_guard lock(mutex_);
   orders_.emplace_back([offer = std::move(offer)](Record record) {
     const bool is_same = record.offer.rollout == offer.rollout && record.offer.attempt == offer.attempt &&

@@ -25,8 +25,15 @@ def write(path, text):
     fresh.rename(path)
 
 
+def make_bundle(folder, version="2.0.0", size=50_000):
+    path = folder / f"kiln-{version}-trixie-bare.raucb"
+    path.write_bytes(json.dumps({"version": version}).encode() + b"\n" + os.urandom(size))
+    return path
+
+
 class Box(threading.Thread):
-    """A flashed box: an agent, and what root does for it. `fate` of a new version: good, rolled-back or refused."""
+    """A flashed box: an agent, and what root does for it. `fate` of a new version: good, rolled-back, refused, or slow (its
+    installation does not end)."""
 
     def __init__(self, farm, name, version="1.0.0", fate="good", controller=None):
         super().__init__(daemon=True)
@@ -84,8 +91,10 @@ class Box(threading.Thread):
         if self.fate == "refused":
             return self.say_install("failed", 0, "signature verification failed: self-signed certificate")
         self.say_install("installing", 50)
+        if self.fate == "slow":
+            return None
         self.other = version
-        self.say_install("installed", 100)
+        return self.say_install("installed", 100)
 
     def restart(self):
         with contextlib.suppress(KeyError):
@@ -164,10 +173,8 @@ class Updates(unittest.TestCase):
     def update(self, name):
         return next((n.get("update", {}) for n in self.farm.get("/api/v1/nodes")["nodes"] if n["id"] == name), {})
 
-    def bundle(self, version="2.0.0", size=50_000):
-        path = self.farm.folder / f"kiln-{version}-trixie-bare.raucb"
-        path.write_bytes(json.dumps({"version": version}).encode() + b"\n" + os.urandom(size))
-        return path
+    def bundle(self, **options):
+        return make_bundle(self.farm.folder, **options)
 
     def kiln(self, *args, **options):
         return self.farm.kiln(*args, check=True, **options).stdout
