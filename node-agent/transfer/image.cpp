@@ -81,8 +81,9 @@ ImageFetcher::Try ImageFetcher::try_once(const payloads::UpdateImage& offer, con
                        .get_file(fmt::format("/api/v1/images/{}/file", offer.image), file, held, offer.bytes);
   if (!got) {
     const auto& error = got.error();
-    if (error.code == Code::unavailable || error.code == Code::timeout) return {fail(error)};
-    return {fail(error), true};
+    const bool is_network =
+        error.code == Code::unavailable || error.code == Code::timeout || error.code == Code::denied;
+    return {fail(error), !is_network};
   }
   const int status = got->response.status;
   if (status == 404) return {fail(Code::not_found, "the controller has this image no longer"), true};
