@@ -59,7 +59,8 @@ http::Response put_content(Api& api, http::Request& request) {
     range = *parsed;
   }
   if (range.total == 0 || range.total > payloads::max_image_bytes) {
-    return http::problem(413, fmt::format("{} bytes; an image has 1 to {}", range.total, payloads::max_image_bytes));
+    return http::problem(
+        413, fmt::format("{} bytes; an image has 1 to {}", range.total, payloads::max_image_bytes));
   }
   if (const auto size = api.updates->content_size(*digest))
     return json_response(Json::object({{"digest", *digest}, {"size", *size}}));
@@ -79,8 +80,9 @@ http::Response put_content(Api& api, http::Request& request) {
     return response;
   }
   if (const auto finished = (*upload)->finish(); !finished) {
-    return finished.error().code == Code::invalid ? http::problem(422, Code::invalid, finished.error().message)
-                                                  : http::problem(finished.error());
+    return finished.error().code == Code::invalid
+               ? http::problem(422, Code::invalid, finished.error().message)
+               : http::problem(finished.error());
   }
   return json_response(Json::object({{"digest", *digest}, {"size", range.total}}), 201);
 }
@@ -205,7 +207,9 @@ Json to_json(const rollout::Rollout& rollout, bool with_members) {
                             {"at_once", plan.at_once},
                             {"by", plan.by},
                             {"started_ms", rollout.started_ms},
-                            {"phase", rollout.is_rest ? "rest" : rollout.canary_good_ms != 0 ? "soak" : "canary"},
+                            {"phase", rollout.is_rest               ? "rest"
+                                      : rollout.canary_good_ms != 0 ? "soak"
+                                                                    : "canary"},
                             {"counts", std::move(counts)}});
   if (!plan.window.empty()) {
     Json window(Json::Array{});
@@ -257,13 +261,15 @@ Result<rollout::Rollout> start_rollout(Api& api, const std::string& by, const Js
   if (auto read = in.finish(0); !read) return fail(std::move(read.error()));
   if (plan.image.empty()) {
     const auto images = api.updates->images();
-    if (images.empty()) return fail(Code::not_found, "there is no image yet; `kiln image add FILE` brings one");
+    if (images.empty())
+      return fail(Code::not_found, "there is no image yet; `kiln image add FILE` brings one");
     plan.image = images.front().digest;
   }
   return api.updates->start(std::move(plan));
 }
 
-Result<rollout::Rollout> steer_rollout(Api& api, std::uint64_t number, Updates::Steer how, const std::string& by) {
+Result<rollout::Rollout> steer_rollout(Api& api, std::uint64_t number, Updates::Steer how,
+                                       const std::string& by) {
   if (api.updates == nullptr) return fail(Code::unavailable, "this controller keeps no images");
   return api.updates->steer(number, how, by);
 }
@@ -293,12 +299,13 @@ void add_update_routes(http::Router& router, Api& api) {
   add(Method::post, "/api/v1/rollouts", start);
   add(Method::get, "/api/v1/rollouts/{number}", show_rollout);
   const auto steer = [&](const char* verb, Updates::Steer how) {
-    router.add(Method::post, fmt::format("/api/v1/rollouts/{{number}}/{}", verb), [&api, how](http::Request& request) {
-      const auto number = number_of(request);
-      if (!number) return http::problem(number.error());
-      const auto steered = steer_rollout(api, *number, how, caller_of(request).name);
-      return steered ? json_response(to_json(*steered, true)) : http::problem(steered.error());
-    });
+    router.add(Method::post, fmt::format("/api/v1/rollouts/{{number}}/{}", verb),
+               [&api, how](http::Request& request) {
+                 const auto number = number_of(request);
+                 if (!number) return http::problem(number.error());
+                 const auto steered = steer_rollout(api, *number, how, caller_of(request).name);
+                 return steered ? json_response(to_json(*steered, true)) : http::problem(steered.error());
+               });
   };
   steer("pause", Updates::Steer::pause);
   steer("resume", Updates::Steer::resume);

@@ -33,8 +33,8 @@ class Updates {
   virtual Status remove_image(const std::string& digest) = 0;
 
   [[nodiscard]] virtual std::vector<rollout::Rollout> rollouts() = 0;  // newest first
-  // `plan`: all but version, machine and bytes, which are the image's. Errors: not_found; conflict while another is
-  // under way, or nothing is to be done.
+  // `plan`: all but version, machine and bytes, which are the image's. Errors: not_found; conflict while
+  // another is under way, or nothing is to be done.
   virtual Result<rollout::Rollout> start(rollout::Plan plan) = 0;
   enum class Steer : std::uint8_t { pause, resume, stop };
   // Number 0: the newest. Errors: not_found; conflict when its state forbids that.

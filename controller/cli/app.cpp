@@ -543,32 +543,39 @@ void add_updates(CLI::App& app, Command& command) {
       ->type_name("FILE");
   add->add_option("--version", file->version, "What boxes will say that run it [the bundle's, or the name's]")
       ->type_name("TEXT");
-  add->add_option("--machine", file->machine, "RAUC's compatible: the boxes that it fits [the bundle's, or the name's]")
+  add->add_option("--machine", file->machine,
+                  "RAUC's compatible: the boxes that it fits [the bundle's, or the name's]")
       ->type_name("TEXT");
   add->callback([=, &command] { command = [=](Context& context) { return add_image(context, *file); }; });
   image->add_subcommand("list", "List those that are there")->callback([&command] { command = list_images; });
   auto name = std::make_shared<std::string>();
   auto* remove = image->add_subcommand("remove", "Remove one");
   remove->add_option("image", *name, "Its version, name or id")->required()->type_name("IMAGE");
-  remove->callback([=, &command] { command = [=](Context& context) { return remove_image(context, *name); }; });
+  remove->callback(
+      [=, &command] { command = [=](Context& context) { return remove_image(context, *name); }; });
 
   auto options = std::make_shared<UpdateOptions>();
   auto* update = app.add_subcommand("update", "Bring an image onto the boxes: some first, then the rest");
   update->require_subcommand(0, 1);
   update->add_option("image", options->image, "Its version, name or id [the newest]")->type_name("IMAGE");
-  update->add_option("--canary", options->canary, "Share of the boxes that goes first; at least one does [10%]")
+  update
+      ->add_option("--canary", options->canary, "Share of the boxes that goes first; at least one does [10%]")
       ->type_name("PERCENT");
   update->add_option("--nodes", options->nodes, "These alone [all that it fits]")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->type_name("NODE");
-  update->add_option("--window", options->window, "Restarts happen then: \"sun 02:00-06:00\" [whenever a box is idle]")
+  update
+      ->add_option("--window", options->window,
+                   "Restarts happen then: \"sun 02:00-06:00\" [whenever a box is idle]")
       ->allow_extra_args(false)
       ->type_name("TIMES");
   update->add_option("--at-once", options->at_once, "Boxes under way at a time [5]")
       ->check(CLI::Range(1, 1000))
       ->type_name("N");
-  update->add_option("--soak", options->soak_min, "Minutes that the first ones are watched before the rest follows [10]")
+  update
+      ->add_option("--soak", options->soak_min,
+                   "Minutes that the first ones are watched before the rest follows [10]")
       ->check(CLI::Range(0, 10'080))
       ->type_name("MIN");
   auto* status = update->add_subcommand("status", "Show how far it is");

@@ -49,13 +49,15 @@ Result<Json> find_image(Context& context, const std::string& wanted) {
   std::vector<const Json*> found;
   for (const auto& image : array_of(*all, "images")) {
     const auto digest = text_of(image, "digest");
-    const bool is_it = text_of(image, "version") == wanted || text_of(image, "name") == wanted || digest == wanted ||
+    const bool is_it = text_of(image, "version") == wanted || text_of(image, "name") == wanted ||
+                       digest == wanted ||
                        (wanted.size() >= least_hex && digest.starts_with("sha256:" + wanted));
     if (is_it) found.push_back(&image);
   }
   if (found.empty()) {
-    return fail(Code::not_found,
-                fmt::format("there is no image '{}'; `kiln image list` shows those that are here", harmless(wanted)));
+    return fail(
+        Code::not_found,
+        fmt::format("there is no image '{}'; `kiln image list` shows those that are here", harmless(wanted)));
   }
   if (found.size() > 1) {
     std::string names;
@@ -88,13 +90,14 @@ void print_rollout(Context& context, const Json& rollout) {
   const bool color = context.out.color();
   const Json& counts = member_of(rollout, "counts");
   const auto state = text_of(rollout, "state");
-  context.out.line(fmt::format("rollout {} of {} for {}: {}{}", integer_of(rollout, "number"),
-                               harmless(text_of(rollout, "version")), harmless(text_of(rollout, "machine")),
-                               styled(state, style_of(state), color),
-                               text_of(rollout, "reason").empty() ? "" : ": " + harmless(text_of(rollout, "reason"))));
+  context.out.line(fmt::format(
+      "rollout {} of {} for {}: {}{}", integer_of(rollout, "number"), harmless(text_of(rollout, "version")),
+      harmless(text_of(rollout, "machine")), styled(state, style_of(state), color),
+      text_of(rollout, "reason").empty() ? "" : ": " + harmless(text_of(rollout, "reason"))));
   const auto phase = text_of(rollout, "phase");
   const bool is_under_way = state == "running" || state == "paused";
-  std::string line = fmt::format("{} of {} nodes are good", integer_of(counts, "good"), integer_of(counts, "all"));
+  std::string line =
+      fmt::format("{} of {} nodes are good", integer_of(counts, "good"), integer_of(counts, "all"));
   for (const auto* key : {"updating", "waiting", "failed", "rolled_back", "skipped"}) {
     if (const auto count = integer_of(counts, key); count > 0)
       line += fmt::format(", {} {}", count, std::string_view(key) == "rolled_back" ? "rolled back" : key);
@@ -102,10 +105,12 @@ void print_rollout(Context& context, const Json& rollout) {
   if (is_under_way && phase == "canary") line += "; some go first";
   if (is_under_way && phase == "soak") {
     const auto end_ms = integer_of(rollout, "canary_good_ms") + integer_of(rollout, "soak_s") * 1000;
-    line += fmt::format("; those that went first are watched for another {}",
-                        duration_text(static_cast<double>(std::max<std::int64_t>(0, end_ms - now_ms())) / 1000));
+    line +=
+        fmt::format("; those that went first are watched for another {}",
+                    duration_text(static_cast<double>(std::max<std::int64_t>(0, end_ms - now_ms())) / 1000));
   }
-  if (!array_of(rollout, "window").empty()) line += "; restarts: " + schedule_text(member_of(rollout, "window"));
+  if (!array_of(rollout, "window").empty())
+    line += "; restarts: " + schedule_text(member_of(rollout, "window"));
   context.out.line(line);
 }
 
@@ -117,7 +122,8 @@ Status print_nodes(Context& context, const Json& rollout) {
   for (const auto& member : array_of(rollout, "nodes")) {
     const auto id = text_of(member, "node");
     const auto& all = array_of(*nodes, "nodes");
-    const auto node = std::find_if(all.begin(), all.end(), [&](const Json& one) { return text_of(one, "id") == id; });
+    const auto node =
+        std::find_if(all.begin(), all.end(), [&](const Json& one) { return text_of(one, "id") == id; });
     const Json& update = node == all.end() ? member_of(rollout, "") : member_of(*node, "update");
     const auto step = text_of(member, "step");
     std::string at = step;
@@ -135,8 +141,8 @@ Status print_nodes(Context& context, const Json& rollout) {
                     {flag_of(member, "canary") ? "first" : ""},
                     {harmless(message), Style::dim}});
   }
-  context.out.raw(table_text({{"node"}, {"state"}, {"runs"}, {""}, {"", false, 10}}, rows, context.out.width(),
-                             context.out.color()));
+  context.out.raw(table_text({{"node"}, {"state"}, {"runs"}, {""}, {"", false, 10}}, rows,
+                             context.out.width(), context.out.color()));
   return {};
 }
 
@@ -159,7 +165,8 @@ Result<Exit> add_image(Context& context, const ImageOptions& options) {
   DigestCache digests(context.cache / "digests");
   const auto digest = digests.digest(options.file, [&] { return context.client.interrupted(); });
   if (!digest) {
-    return fail(digest.error().code == Code::not_found ? Code::invalid : digest.error().code, digest.error().message);
+    return fail(digest.error().code == Code::not_found ? Code::invalid : digest.error().code,
+                digest.error().message);
   }
   (void)digests.save();
   const auto name = options.file.filename().string();
@@ -210,7 +217,12 @@ Result<Exit> list_images(Context& context) {
     context.say("no image is here yet; `kiln image add FILE.raucb` brings one");
     return Exit::ok;
   }
-  context.out.raw(table_text({{"version"}, {"machine", false, 8}, {"size", true}, {"added"}, {"by", false, 6, 2}, {"id", false, 0, 1}},
+  context.out.raw(table_text({{"version"},
+                              {"machine", false, 8},
+                              {"size", true},
+                              {"added"},
+                              {"by", false, 6, 2},
+                              {"id", false, 0, 1}},
                              rows, context.out.width(), context.out.color()));
   return Exit::ok;
 }
@@ -218,7 +230,8 @@ Result<Exit> list_images(Context& context) {
 Result<Exit> remove_image(Context& context, const std::string& image) {
   const auto found = find_image(context, image);
   if (!found) return fail(found.error());
-  const auto gone = context.client.call("DELETE", fmt::format("{}/{}", images_path, text_of(*found, "digest")));
+  const auto gone =
+      context.client.call("DELETE", fmt::format("{}/{}", images_path, text_of(*found, "digest")));
   if (!gone) return fail(gone.error());
   if (context.json) context.print(Json::object({{"removed", text_of(*found, "digest")}}));
   context.say(fmt::format("image {}: removed", harmless(text_of(*found, "version"))));
@@ -276,7 +289,9 @@ Result<Exit> show_update(Context& context) {
 }
 
 Result<Exit> steer_update(Context& context, UpdateAction action) {
-  const char* verb = action == UpdateAction::pause ? "pause" : action == UpdateAction::resume ? "resume" : "stop";
+  const char* verb = action == UpdateAction::pause    ? "pause"
+                     : action == UpdateAction::resume ? "resume"
+                                                      : "stop";
   const auto rollout = context.client.call("POST", fmt::format("{}/latest/{}", rollouts_path, verb));
   if (!rollout) return fail(rollout.error());
   if (context.json) {

@@ -142,7 +142,8 @@ Result<Uploaded> upload(Context& context, const Pack& pack, const payloads::Mani
 Status upload_image(Context& context, const std::string& digest, const fs::path& file, std::uint64_t size) {
   Bar bar(context);
   return send_one(context, images, digest, file, size, [&](std::uint64_t sent) {
-    bar.show("sending", sent, size, [&] { return fmt::format("{} of {}", bytes_text(sent), bytes_text(size)); });
+    bar.show("sending", sent, size,
+             [&] { return fmt::format("{} of {}", bytes_text(sent), bytes_text(size)); });
   });
 }
 

@@ -25,7 +25,8 @@ struct Uploaded {
 // client; conflict when a file changed since it was hashed.
 Result<Uploaded> upload(Context& context, const Pack& pack, const payloads::Manifest& manifest);
 
-// An update's bundle, continuing what broke off. Errors: those of the client; conflict when the file changed meanwhile.
+// An update's bundle, continuing what broke off. Errors: those of the client; conflict when the file changed
+// meanwhile.
 Status upload_image(Context& context, const std::string& digest, const std::filesystem::path& file,
                     std::uint64_t size);
 

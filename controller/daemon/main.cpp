@@ -334,10 +334,10 @@ Status run(const Config& config, const sigset_t& signals) {
        .on_change =
            [&](const rollout::Rollout& rollout) {
              events.publish("rollout", api::to_json(rollout, true));
-             broadcaster.set_alarm("rollout",
-                                   rollout.state == rollout::State::halted
-                                       ? fmt::format("the update to {} is halted: {}", rollout.plan.version, rollout.reason)
-                                       : "");
+             broadcaster.set_alarm("rollout", rollout.state == rollout::State::halted
+                                                  ? fmt::format("the update to {} is halted: {}",
+                                                                rollout.plan.version, rollout.reason)
+                                                  : "");
            }});
   if (!updates) return fail(std::move(updates.error()));
   http::Counters counters;

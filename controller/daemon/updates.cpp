@@ -43,12 +43,15 @@ Result<std::unique_ptr<Updates>> Updates::open(const std::filesystem::path& fold
                                                std::uint64_t reserve_bytes, UpdatePorts ports) {
   const files::Layout layout(folder);
   if (auto made = layout.create_for_blobs(); !made) return fail(std::move(made.error()));
-  std::unique_ptr<Updates> updates(new Updates(folder, files::Blobs(layout), book, reserve_bytes, std::move(ports)));
+  std::unique_ptr<Updates> updates(
+      new Updates(folder, files::Blobs(layout), book, reserve_bytes, std::move(ports)));
   if (auto loaded = updates->load(); !loaded) return fail(std::move(loaded.error()));
   return updates;
 }
 
-Updates::~Updates() { stop_thread(); }
+Updates::~Updates() {
+  stop_thread();
+}
 
 Status Updates::load() {
   auto images = book_.images();
@@ -61,7 +64,8 @@ Status Updates::load() {
   const auto contents = contents_.all();
   if (!contents) return fail(contents.error());
   for (const auto& digest : *contents) {
-    const bool is_known = std::any_of(images_.begin(), images_.end(), [&](const auto& one) { return one.digest == digest; });
+    const bool is_known =
+        std::any_of(images_.begin(), images_.end(), [&](const auto& one) { return one.digest == digest; });
     if (is_known) continue;
     if (auto removed = contents_.remove(digest); !removed) return removed;
   }
@@ -125,7 +129,8 @@ Status Updates::keep(const Rollout* before, const Rollout& next) {
   std::vector<rollout::Member> changed;
   for (const auto& [node, member] : next.members) {
     const auto known = before == nullptr ? next.members.end() : before->members.find(node);
-    if (before == nullptr || known == before->members.end() || known->second != member) changed.push_back(member);
+    if (before == nullptr || known == before->members.end() || known->second != member)
+      changed.push_back(member);
   }
   return book_.save(next, changed);
 }
@@ -178,8 +183,9 @@ void Updates::tell(const rollout::Advice& advice, std::int64_t mono_ms) {
     auto cid = fmt::format("update-{}-{}", rollout.number, offer.attempt);
     if (!is_due(cid + offer.node.str(), mono_ms, offer_again_ms)) continue;
     const auto& plan = rollout.plan;
-    ports_.send(offer.node, {std::move(cid), 0,
-                             payloads::UpdateImage{rollout.number, offer.attempt, plan.image, plan.bytes, plan.version}});
+    ports_.send(offer.node,
+                {std::move(cid), 0,
+                 payloads::UpdateImage{rollout.number, offer.attempt, plan.image, plan.bytes, plan.version}});
   }
   for (const auto& node : advice.restarts) {
     if (!is_due("restart" + node.str(), mono_ms, restart_again_ms)) continue;
@@ -208,7 +214,9 @@ std::optional<std::uint64_t> Updates::content_size(const std::string& digest) {
   return whole ? std::optional(whole->size) : std::nullopt;
 }
 
-std::uint64_t Updates::partial_size(const std::string& digest) { return contents_.partial_size(digest); }
+std::uint64_t Updates::partial_size(const std::string& digest) {
+  return contents_.partial_size(digest);
+}
 
 Result<std::unique_ptr<api::Upload>> Updates::put_image(const std::string& digest, std::uint64_t offset,
                                                         std::uint64_t total) {
@@ -220,8 +228,9 @@ Result<std::unique_ptr<api::Upload>> Updates::put_image(const std::string& diges
 Result<rollout::Image> Updates::add_image(rollout::Image image) {
   const auto content = contents_.open(image.digest);
   if (!content) {
-    return fail(Code::not_found, fmt::format("the content of {0} is not here yet: PUT it to /api/v1/images/{0}/file first",
-                                             image.digest));
+    return fail(Code::not_found,
+                fmt::format("the content of {0} is not here yet: PUT it to /api/v1/images/{0}/file first",
+                            image.digest));
   }
   image.bytes = content->size;
   image.added_ms = runtime::now().unix_ms;
@@ -238,7 +247,8 @@ Result<rollout::Image> Updates::add_image(rollout::Image image) {
 Result<api::Stored> Updates::open_image(const std::string& digest) {
   {
     const std::lock_guard lock(mutex_);
-    const bool is_known = std::any_of(images_.begin(), images_.end(), [&](const auto& one) { return one.digest == digest; });
+    const bool is_known =
+        std::any_of(images_.begin(), images_.end(), [&](const auto& one) { return one.digest == digest; });
     if (!is_known) return fail(Code::not_found, fmt::format("there is no image {}", digest));
   }
   auto file = contents_.open(digest);
@@ -248,9 +258,11 @@ Result<api::Stored> Updates::open_image(const std::string& digest) {
 
 Status Updates::remove_image(const std::string& digest) {
   const std::lock_guard lock(mutex_);
-  const auto found = std::find_if(images_.begin(), images_.end(), [&](const auto& one) { return one.digest == digest; });
+  const auto found =
+      std::find_if(images_.begin(), images_.end(), [&](const auto& one) { return one.digest == digest; });
   if (found == images_.end()) return fail(Code::not_found, fmt::format("there is no image {}", digest));
-  if (!rollouts_.empty() && rollouts_.front().plan.image == digest && !rollout::is_over(rollouts_.front().state)) {
+  if (!rollouts_.empty() && rollouts_.front().plan.image == digest &&
+      !rollout::is_over(rollouts_.front().state)) {
     return fail(Code::conflict, fmt::format("rollout {} is {} with it: `kiln update stop` first",
                                             rollouts_.front().number, to_string(rollouts_.front().state)));
   }
@@ -273,7 +285,8 @@ Result<Rollout> Updates::start(rollout::Plan plan) {
   Rollout started;
   {
     const std::lock_guard lock(mutex_);
-    const auto image = std::find_if(images_.begin(), images_.end(), [&](const auto& one) { return one.digest == plan.image; });
+    const auto image = std::find_if(images_.begin(), images_.end(),
+                                    [&](const auto& one) { return one.digest == plan.image; });
     if (image == images_.end()) return fail(Code::not_found, fmt::format("there is no image {}", plan.image));
     plan.version = image->version;
     plan.machine = image->machine;
@@ -283,15 +296,16 @@ Result<Rollout> Updates::start(rollout::Plan plan) {
       auto& last = rollouts_.front();
       number = last.number + 1;
       if (last.state == rollout::State::running || last.state == rollout::State::paused) {
-        return fail(Code::conflict, fmt::format("rollout {} of {} is {}: `kiln update stop` first", last.number,
-                                                last.plan.version, to_string(last.state)));
+        return fail(Code::conflict, fmt::format("rollout {} of {} is {}: `kiln update stop` first",
+                                                last.number, last.plan.version, to_string(last.state)));
       }
     }
     auto begun = rollout::begin(std::move(plan), number, *facts, moment());
     if (!begun) return begun;
     if (!rollouts_.empty() && rollouts_.front().state == rollout::State::halted) {
       auto& last = rollouts_.front();
-      auto stopped = rollout::stop(last, moment(), fmt::format("{}; rollout {} took its place", last.reason, number));
+      auto stopped =
+          rollout::stop(last, moment(), fmt::format("{}; rollout {} took its place", last.reason, number));
       if (!stopped) return stopped;
       if (auto kept = keep(&last, *stopped); !kept) return fail(std::move(kept.error()));
       last = std::move(*stopped);
@@ -301,8 +315,8 @@ Result<Rollout> Updates::start(rollout::Plan plan) {
     if (rollouts_.size() > rollouts_shown) rollouts_.pop_back();
     started = std::move(*begun);
   }
-  log::info("rollout", "rollout {} of {} begins, for {}: {} nodes", started.number, started.plan.version, started.plan.by,
-            started.members.size());
+  log::info("rollout", "rollout {} of {} begins, for {}: {} nodes", started.number, started.plan.version,
+            started.plan.by, started.members.size());
   ports_.on_change(started);
   poke();
   return started;
@@ -315,7 +329,8 @@ Result<Rollout> Updates::steer(std::uint64_t number, Steer how, const std::strin
     if (rollouts_.empty()) return fail(Code::not_found, "there was no rollout yet");
     auto& last = rollouts_.front();
     if (number != 0 && number != last.number) {
-      const bool was = std::any_of(rollouts_.begin(), rollouts_.end(), [&](const auto& one) { return one.number == number; });
+      const bool was = std::any_of(rollouts_.begin(), rollouts_.end(),
+                                   [&](const auto& one) { return one.number == number; });
       if (was) return fail(Code::conflict, fmt::format("rollout {} is over", number));
       return fail(Code::not_found, fmt::format("there is no rollout {}", number));
     }

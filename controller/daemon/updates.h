@@ -1,4 +1,5 @@
-// Images and their rollout: keeps them, asks rollout/ once a second what is next, stores that, and tells the nodes.
+// Images and their rollout: keeps them, asks rollout/ once a second what is next, stores that, and tells the
+// nodes.
 #pragma once
 
 #include <atomic>
@@ -36,8 +37,8 @@ struct UpdatePorts {
 
 class Updates final : public api::Updates {
  public:
-  // `folder`: of the images' contents. `reserve_bytes`: of its disk, for finished frames. Errors: those of the book and
-  // the disk.
+  // `folder`: of the images' contents. `reserve_bytes`: of its disk, for finished frames. Errors: those of
+  // the book and the disk.
   static Result<std::unique_ptr<Updates>> open(const std::filesystem::path& folder, rollout::Book& book,
                                                std::uint64_t reserve_bytes, UpdatePorts ports);
   ~Updates() override;  // stops
@@ -60,8 +61,8 @@ class Updates final : public api::Updates {
   Result<rollout::Rollout> steer(std::uint64_t number, Steer how, const std::string& by) override;
 
  private:
-  Updates(std::filesystem::path folder, files::Blobs contents, rollout::Book& book, std::uint64_t reserve_bytes,
-          UpdatePorts ports);
+  Updates(std::filesystem::path folder, files::Blobs contents, rollout::Book& book,
+          std::uint64_t reserve_bytes, UpdatePorts ports);
   Status load();
   void run();
   void round();

@@ -68,7 +68,8 @@ class Turn {
     const auto* fact = fact_of(member.node);
     if (fact == nullptr || !fact->update) return nullptr;
     const auto& update = *fact->update;
-    const bool is_this = update.rollout == r_.number && update.attempt == member.attempt && update.image == r_.plan.image;
+    const bool is_this =
+        update.rollout == r_.number && update.attempt == member.attempt && update.image == r_.plan.image;
     return is_this ? &update : nullptr;
   }
 
@@ -93,8 +94,9 @@ class Turn {
     } else if (member.away_ms == 0) {
       member.away_ms = now_.unix_ms;
     }
-    const bool has_it = fact != nullptr && fact->update && fact->update->version == r_.plan.version &&
-                        (fact->update->state == UpdateState::idle || fact->update->state == UpdateState::good);
+    const bool has_it =
+        fact != nullptr && fact->update && fact->update->version == r_.plan.version &&
+        (fact->update->state == UpdateState::idle || fact->update->state == UpdateState::good);
     if (member.step == Step::waiting || member.step == Step::skipped) {
       // Of an attempt that was given up.
       const auto* update = member.attempt != 0 && is_there(member.node) ? said(member) : nullptr;
@@ -129,13 +131,15 @@ class Turn {
     if (member.seen == UpdateState::restarting && age_ms >= patience_.restart_ms) {
       return set(member, Step::failed,
                  member.away_ms != 0
-                     ? fmt::format("it did not come back within {} minutes of its restart", patience_.restart_ms / 60'000)
+                     ? fmt::format("it did not come back within {} minutes of its restart",
+                                   patience_.restart_ms / 60'000)
                      : fmt::format("it could not say within {} minutes of its restart that it is good",
                                    patience_.restart_ms / 60'000));
     }
     if (member.seen == UpdateState::installing && age_ms >= patience_.install_ms) {
-      return set(member, Step::failed,
-                 fmt::format("its installation did not end within {} minutes", patience_.install_ms / 60'000));
+      return set(
+          member, Step::failed,
+          fmt::format("its installation did not end within {} minutes", patience_.install_ms / 60'000));
     }
     if (member.seen == UpdateState::idle && member.away_ms == 0 && age_ms >= patience_.away_ms) {
       return set(member, Step::failed,
@@ -184,7 +188,8 @@ class Turn {
   void choose_canaries() {
     if (r_.is_rest) return;
     for (auto& [node, member] : r_.members) {
-      if (member.step == Step::waiting && member.away_ms != 0 && now_.unix_ms - member.away_ms >= patience_.away_ms)
+      if (member.step == Step::waiting && member.away_ms != 0 &&
+          now_.unix_ms - member.away_ms >= patience_.away_ms)
         member.is_canary = false;  // its place goes to another
     }
     auto count = static_cast<std::size_t>(std::count_if(
@@ -226,9 +231,10 @@ class Turn {
   }
 
   void offer() {
-    auto under_way = static_cast<std::size_t>(
-        std::count_if(r_.members.begin(), r_.members.end(),
-                      [](const auto& one) { return one.second.step == Step::updating; }));
+    auto under_way =
+        static_cast<std::size_t>(std::count_if(r_.members.begin(), r_.members.end(), [](const auto& one) {
+          return one.second.step == Step::updating;
+        }));
     for (auto& [node, member] : r_.members) {
       if (under_way >= r_.plan.at_once) return;
       if (member.step != Step::waiting || !is_there(node) || (!r_.is_rest && !member.is_canary)) continue;
@@ -244,7 +250,8 @@ class Turn {
     for (const auto& [node, member] : r_.members) {
       if (member.step != Step::updating || !is_there(node) || said(member) != nullptr) continue;
       // One that showed it and does not any more has lost its memory: it gets the offer again all the same.
-      if (r_.state == State::running || member.seen != UpdateState::idle) offers_.push_back({node, member.attempt});
+      if (r_.state == State::running || member.seen != UpdateState::idle)
+        offers_.push_back({node, member.attempt});
     }
   }
 
@@ -252,7 +259,8 @@ class Turn {
     if (!scheduler::is_in_schedule(r_.plan.window, now_.unix_ms, now_.utc_offset_s)) return;
     for (const auto& [node, member] : r_.members) {
       const auto* update = said(member);
-      if (member.step != Step::updating || update == nullptr || update->state != UpdateState::installed) continue;
+      if (member.step != Step::updating || update == nullptr || update->state != UpdateState::installed)
+        continue;
       if (is_there(node) && !fact_of(node)->restart_waits) restarts_.push_back(node);
     }
   }
@@ -274,7 +282,8 @@ class Turn {
       }
     }
     const auto count = [&](auto is) {
-      return std::count_if(r_.members.begin(), r_.members.end(), [&](const auto& one) { return is(one.second); });
+      return std::count_if(r_.members.begin(), r_.members.end(),
+                           [&](const auto& one) { return is(one.second); });
     };
     const auto good = count([](const Member& member) { return member.step == Step::good; });
     r_.state = State::done;
@@ -316,8 +325,9 @@ Result<Rollout> begin(Plan plan, std::uint64_t number, const NodeFacts& facts, M
     const auto found = facts.find(node);
     if (found == facts.end()) return fail(Code::not_found, fmt::format("there is no node {}", node.str()));
     if (!found->second.update) {
-      return fail(Code::not_found, fmt::format("{} does not run an image of Kiln's: its own package manager updates it",
-                                               node.str()));
+      return fail(
+          Code::not_found,
+          fmt::format("{} does not run an image of Kiln's: its own package manager updates it", node.str()));
     }
     if (found->second.update->machine != plan.machine) {
       return fail(Code::conflict, fmt::format("the image is for {}, {} is {}", plan.machine, node.str(),
@@ -340,14 +350,15 @@ Result<Rollout> begin(Plan plan, std::uint64_t number, const NodeFacts& facts, M
   if (rollout.members.empty()) {
     return fail(Code::conflict,
                 flashed == 0 ? std::string("no node runs an image of Kiln's: there is nothing to update")
-                             : fmt::format("none of the {} nodes with an image is a {}", flashed, rollout.plan.machine));
+                             : fmt::format("none of the {} nodes with an image is a {}", flashed,
+                                           rollout.plan.machine));
   }
   const bool has_need = std::any_of(rollout.members.begin(), rollout.members.end(), [&](const auto& one) {
     return facts.at(one.first).update->version != rollout.plan.version;
   });
   if (!has_need) {
-    return fail(Code::conflict,
-                fmt::format("all {} nodes that it fits run {} already", rollout.members.size(), rollout.plan.version));
+    return fail(Code::conflict, fmt::format("all {} nodes that it fits run {} already",
+                                            rollout.members.size(), rollout.plan.version));
   }
   return rollout;
 }

@@ -19,21 +19,31 @@ constexpr std::size_t max_windows = 32;
 
 template <class Table, class Value>
 std::string_view name_in(const Table& table, Value value) {
-  return std::find_if(table.begin(), table.end(), [&](const auto& one) { return one.first == value; })->second;
+  return std::find_if(table.begin(), table.end(), [&](const auto& one) { return one.first == value; })
+      ->second;
 }
 template <class Value, class Table>
 std::optional<Value> value_in(const Table& table, std::string_view text) {
-  const auto found = std::find_if(table.begin(), table.end(), [&](const auto& one) { return one.second == text; });
+  const auto found =
+      std::find_if(table.begin(), table.end(), [&](const auto& one) { return one.second == text; });
   if (found == table.end()) return std::nullopt;
   return found->first;
 }
 
 }  // namespace
 
-std::string_view to_string(State state) { return name_in(states, state); }
-std::optional<State> parse_state(std::string_view text) { return value_in<State>(states, text); }
-std::string_view to_string(Step step) { return name_in(steps, step); }
-std::optional<Step> parse_step(std::string_view text) { return value_in<Step>(steps, text); }
+std::string_view to_string(State state) {
+  return name_in(states, state);
+}
+std::optional<State> parse_state(std::string_view text) {
+  return value_in<State>(states, text);
+}
+std::string_view to_string(Step step) {
+  return name_in(steps, step);
+}
+std::optional<Step> parse_step(std::string_view text) {
+  return value_in<Step>(steps, text);
+}
 
 Json to_json(const Plan& plan) {
   Json nodes{Json::Array()};

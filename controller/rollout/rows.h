@@ -34,11 +34,12 @@ struct Plan {
   std::string version;
   std::string machine;
   std::uint64_t bytes = 0;
-  double canary_pct = 10;     // of the nodes go first, at least one
+  double canary_pct = 10;      // of the nodes go first, at least one
   std::uint32_t soak_s = 600;  // the first ones are watched this long before the rest follows
-  std::uint32_t at_once = 5;  // nodes under way at a time
-  std::vector<NodeId> nodes;  // these alone; empty: all that the image fits
-  std::vector<scheduler::Window> window;  // of the controller's local time: restarts happen then; empty: always
+  std::uint32_t at_once = 5;   // nodes under way at a time
+  std::vector<NodeId> nodes;   // these alone; empty: all that the image fits
+  std::vector<scheduler::Window>
+      window;  // of the controller's local time: restarts happen then; empty: always
   std::string by;
   friend bool operator==(const Plan&, const Plan&) = default;
 };
@@ -47,14 +48,16 @@ Result<Plan> parse_plan(const Json& json);  // as to_json writes it. Errors: inv
 
 enum class State : std::uint8_t {
   running,
-  paused,   // by a person: nothing new is offered, nobody is asked to restart
-  halted,   // by itself: the same; a person decides
+  paused,  // by a person: nothing new is offered, nobody is asked to restart
+  halted,  // by itself: the same; a person decides
   done,
   stopped,  // by a person: what nodes have not begun to install is taken back
 };
 std::string_view to_string(State state);
 std::optional<State> parse_state(std::string_view text);
-inline bool is_over(State state) { return state == State::done || state == State::stopped; }
+inline bool is_over(State state) {
+  return state == State::done || state == State::stopped;
+}
 
 enum class Step : std::uint8_t {
   waiting,
@@ -72,10 +75,10 @@ struct Member {
   bool is_canary = false;
   bool is_excused = false;  // it went wrong, and a person said to go on nevertheless
   Step step = Step::waiting;
-  std::uint32_t attempt = 0;  // offers so far
+  std::uint32_t attempt = 0;                                 // offers so far
   payloads::UpdateState seen = payloads::UpdateState::idle;  // of this attempt
-  std::int64_t since_ms = 0;  // unix: when `step` or `seen` last changed
-  std::int64_t away_ms = 0;   // unix: not there since; 0: it is
+  std::int64_t since_ms = 0;                                 // unix: when `step` or `seen` last changed
+  std::int64_t away_ms = 0;                                  // unix: not there since; 0: it is
   std::string message;
   friend bool operator==(const Member&, const Member&) = default;
 };
@@ -84,7 +87,7 @@ struct Rollout {
   std::uint64_t number = 0;
   Plan plan;
   State state = State::running;
-  std::string reason;          // why it is halted, or how it ended
+  std::string reason;           // why it is halted, or how it ended
   std::int64_t started_ms = 0;  // unix, here and below
   std::int64_t ended_ms = 0;
   std::int64_t canary_good_ms = 0;  // all that went first are good since; 0: not yet
@@ -93,8 +96,8 @@ struct Rollout {
   friend bool operator==(const Rollout&, const Rollout&) = default;
 };
 
-// On disk when a call returns: an image or a rollout survives the end of the program at any moment. Called by one thread
-// at a time.
+// On disk when a call returns: an image or a rollout survives the end of the program at any moment. Called by
+// one thread at a time.
 class Book {
  public:
   virtual ~Book() = default;

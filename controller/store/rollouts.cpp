@@ -88,7 +88,8 @@ Status Rollouts::run(std::string_view sql, const Args&... args) {
 
 Result<std::vector<rollout::Image>> Rollouts::images() {
   auto statement = database_.prepare(
-      "SELECT digest, name, version, machine, bytes, added_ms, added_by FROM image ORDER BY added_ms DESC, digest");
+      "SELECT digest, name, version, machine, bytes, added_ms, added_by FROM image ORDER BY added_ms DESC, "
+      "digest");
   if (!statement) return fail(std::move(statement.error()));
   std::vector<rollout::Image> all;
   const auto read = statement->each([&](const Row& row) -> Status {
@@ -113,7 +114,9 @@ Status Rollouts::save(const rollout::Image& image) {
       image.digest, image.name, image.version, image.machine, image.bytes, image.added_ms, image.added_by);
 }
 
-Status Rollouts::erase_image(const std::string& digest) { return run("DELETE FROM image WHERE digest = ?", digest); }
+Status Rollouts::erase_image(const std::string& digest) {
+  return run("DELETE FROM image WHERE digest = ?", digest);
+}
 
 Result<std::vector<rollout::Rollout>> Rollouts::rollouts(std::size_t limit) {
   auto statement = database_.prepare(
@@ -164,12 +167,13 @@ Status Rollouts::save(const rollout::Rollout& rollout, const std::vector<rollout
         rollout.canary_good_ms, rollout.is_rest ? 1 : 0);
     if (!saved) return saved;
     for (const auto& member : members) {
-      saved = run(
-          "INSERT OR REPLACE INTO member (rollout, node, is_canary, is_excused, step, attempt, seen, since_ms, "
-          "away_ms, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-          rollout.number, member.node.str(), member.is_canary ? 1 : 0, member.is_excused ? 1 : 0,
-          to_string(member.step), member.attempt, to_string(member.seen), member.since_ms, member.away_ms,
-          member.message);
+      saved =
+          run("INSERT OR REPLACE INTO member (rollout, node, is_canary, is_excused, step, attempt, seen, "
+              "since_ms, "
+              "away_ms, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+              rollout.number, member.node.str(), member.is_canary ? 1 : 0, member.is_excused ? 1 : 0,
+              to_string(member.step), member.attempt, to_string(member.seen), member.since_ms, member.away_ms,
+              member.message);
       if (!saved) return saved;
     }
     return {};

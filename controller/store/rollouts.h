@@ -1,5 +1,5 @@
-// Images and rollouts, in a database file of their own: they are about the boxes of this place, not about its jobs, and
-// the farm thread's handle is not shared.
+// Images and rollouts, in a database file of their own: they are about the boxes of this place, not about its
+// jobs, and the farm thread's handle is not shared.
 #pragma once
 
 #include <filesystem>
@@ -15,8 +15,8 @@ namespace kiln::store {
 
 class Rollouts final : public rollout::Book {
  public:
-  // The file is made if missing. Errors: conflict for another program's file; unsupported when it is newer than this
-  // program; invalid when damaged; io, full.
+  // The file is made if missing. Errors: conflict for another program's file; unsupported when it is newer
+  // than this program; invalid when damaged; io, full.
   static Result<std::unique_ptr<Rollouts>> open(const std::filesystem::path& file);
 
   Result<std::vector<rollout::Image>> images() override;

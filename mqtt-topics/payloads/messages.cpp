@@ -428,7 +428,8 @@ Result<NodeUpdate> decode_node_update(std::string_view text) {
                        "or failed is expected");
     }
     out.state = *known;
-    if (out.image.empty() && (out.state != UpdateState::idle || out.rollout != 0 || out.attempt != 0 || out.percent != 0))
+    if (out.image.empty() &&
+        (out.state != UpdateState::idle || out.rollout != 0 || out.attempt != 0 || out.percent != 0))
       in.reject("image", "missing: only what is idle has none");
   });
 }

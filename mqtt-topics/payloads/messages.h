@@ -182,10 +182,10 @@ enum class UpdateState : std::uint8_t {
 
 // nodes/<id>/update: a box without an image has none
 struct NodeUpdate {
-  std::string version;  // that runs
-  std::string machine;  // RAUC's "compatible": an image for another one does not fit
-  std::string slot;     // that runs; "" while the box has not said
-  std::string image;    // digest of what was offered last; "" = nothing, and then no rollout either
+  std::string version;        // that runs
+  std::string machine;        // RAUC's "compatible": an image for another one does not fit
+  std::string slot;           // that runs; "" while the box has not said
+  std::string image;          // digest of what was offered last; "" = nothing, and then no rollout either
   std::uint64_t rollout = 0;  // which offer that was
   std::uint32_t attempt = 0;
   UpdateState state = UpdateState::idle;
@@ -279,7 +279,9 @@ struct UnknownCommand {
 struct Command {
   std::string cid;  // the same command sent again carries the same cid
   std::uint64_t epoch = 0;
-  std::variant<RunTask, CancelTask, Drain, Resume, Rebirth, Reboot, Sleep, UpdateImage, WithdrawUpdate, UnknownCommand> op;
+  std::variant<RunTask, CancelTask, Drain, Resume, Rebirth, Reboot, Sleep, UpdateImage, WithdrawUpdate,
+               UnknownCommand>
+      op;
   friend bool operator==(const Command&, const Command&) = default;
 };
 

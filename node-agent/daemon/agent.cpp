@@ -314,7 +314,8 @@ struct Agent::Parts {
         update::Handlers{
             .fetch = [this](const auto& offer, const auto& file, const auto& cancelled,
                             const auto& progress) { return images_.fetch(offer, file, cancelled, progress); },
-            .on_change = [this](const payloads::NodeUpdate& update) { post(planner::UpdateChanged{update}); }});
+            .on_change =
+                [this](const payloads::NodeUpdate& update) { post(planner::UpdateChanged{update}); }});
   }
 
   session::Config session_config() {
@@ -654,8 +655,8 @@ struct Agent::Parts {
   void carry_out(const planner::Remark& effect) { tell(effect.event); }
   void carry_out(const planner::Exit&) { leaving_ = true; }
 
-  // Away from the broker in good order, and back unless the box goes down. `request`: to root, where the settings name
-  // no command.
+  // Away from the broker in good order, and back unless the box goes down. `request`: to root, where the
+  // settings name no command.
   void rest(const char* what, const std::vector<std::string>& command, const char* request,
             std::int64_t within_ms) {
     log::info("agent", "this box is told to {}: {}", what,

@@ -83,9 +83,8 @@ struct Remark {
 // The program may end. Nothing follows.
 struct Exit {};
 
-using Effect =
-    std::variant<StoreEpoch, PublishStatus, PublishInfo, PublishTasks, PublishProgress, PublishEvent,
-                 PublishAck, Reconnect, StartTask, Prefetch, CancelAttempt, Reboot, Sleep, Remark, PublishUpdate,
-                 OfferUpdate, WithdrawUpdate, Exit>;
+using Effect = std::variant<StoreEpoch, PublishStatus, PublishInfo, PublishTasks, PublishProgress,
+                            PublishEvent, PublishAck, Reconnect, StartTask, Prefetch, CancelAttempt, Reboot,
+                            Sleep, Remark, PublishUpdate, OfferUpdate, WithdrawUpdate, Exit>;
 
 }  // namespace kiln::planner

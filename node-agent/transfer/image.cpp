@@ -20,8 +20,8 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr int max_bad_contents = 3;          // this often in a row it is wrong at its source
-constexpr milliseconds cancel_poll{100};     // how often a wait asks whether it is still wanted
+constexpr int max_bad_contents = 3;       // this often in a row it is wrong at its source
+constexpr milliseconds cancel_poll{100};  // how often a wait asks whether it is still wanted
 constexpr milliseconds told_every{1'000};
 constexpr std::uint64_t spare_bytes = 512ULL << 20U;  // of the disk, for frames that are being rendered
 
@@ -45,7 +45,8 @@ bool wait(std::int64_t wait_ms, const std::function<bool()>& cancelled) {
 }
 
 // The whole of it is there: whether it is what was offered.
-Status check(const payloads::UpdateImage& offer, const fs::path& file, const std::function<bool()>& cancelled) {
+Status check(const payloads::UpdateImage& offer, const fs::path& file,
+             const std::function<bool()>& cancelled) {
   const auto digest = runtime::digest_of_file(file, cancelled);
   if (!digest) return fail(digest.error());
   if (*digest == offer.image) return runtime::fsync_file(file);
@@ -95,7 +96,8 @@ ImageFetcher::Try ImageFetcher::try_once(const payloads::UpdateImage& offer, con
   if (!got->response.ok()) return {fail(Code::io, got->response.problem()), !is_worth_another_try(status)};
   const auto now_held = size_on_disk(file);
   if (now_held < offer.bytes)
-    return {fail(Code::unavailable, fmt::format("the connection ended {} bytes early", offer.bytes - now_held))};
+    return {
+        fail(Code::unavailable, fmt::format("the connection ended {} bytes early", offer.bytes - now_held))};
   return {};
 }
 
@@ -116,10 +118,11 @@ Status ImageFetcher::fetch(const payloads::UpdateImage& offer, const fs::path& f
   const auto space = runtime::disk_space(file.parent_path());
   const auto missing = offer.bytes - size_on_disk(file);
   if (space && space->free_bytes < missing + spare_bytes) {
-    return fail(Code::full,
-                fmt::format("the image takes {} more and the disk of {} has {} left, of which {} are kept for frames: free some there, or "
-                            "lower cache_gib",
-                            human_bytes(missing), file.parent_path().string(), human_bytes(space->free_bytes), human_bytes(spare_bytes)));
+    return fail(Code::full, fmt::format("the image takes {} more and the disk of {} has {} left, of which {} "
+                                        "are kept for frames: free some there, or "
+                                        "lower cache_gib",
+                                        human_bytes(missing), file.parent_path().string(),
+                                        human_bytes(space->free_bytes), human_bytes(spare_bytes)));
   }
   Backoff backoff;
   for (int bad_contents = 0;;) {
@@ -135,7 +138,8 @@ Status ImageFetcher::fetch(const payloads::UpdateImage& offer, const fs::path& f
     }
     if (one.is_final) return one.status;
     if (size_on_disk(file) > held) backoff.reset();
-    if (backoff.failures() == 0) log::warn("transfer", "image {}: {}; trying again", offer.version, one.status.error().message);
+    if (backoff.failures() == 0)
+      log::warn("transfer", "image {}: {}; trying again", offer.version, one.status.error().message);
     progress(size_on_disk(file), one.status.error().message);
     if (!wait(backoff.next_ms(), cancelled)) return fail(Code::timeout, "cancelled");
   }

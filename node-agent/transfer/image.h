@@ -18,11 +18,11 @@ class ImageFetcher {
   // The controller and whom to trust; "" = not known yet. From any thread.
   void set_url(const std::string& url, runtime::HttpTrust trust);
 
-  // Fetches the offer's bundle into `file`, going on behind what the file holds; complete, right and synced when it
-  // returns. What the network does wrong is tried again for ever, a content that is wrong some times. `progress`, at
-  // most about once a second: bytes held, and what keeps it waiting ("" = nothing). Errors: timeout when cancelled,
-  // which leaves what was fetched; not_found when the controller has the image no longer; io for a wrong content and a
-  // disk that refuses; full.
+  // Fetches the offer's bundle into `file`, going on behind what the file holds; complete, right and synced
+  // when it returns. What the network does wrong is tried again for ever, a content that is wrong some times.
+  // `progress`, at most about once a second: bytes held, and what keeps it waiting ("" = nothing). Errors:
+  // timeout when cancelled, which leaves what was fetched; not_found when the controller has the image no
+  // longer; io for a wrong content and a disk that refuses; full.
   Status fetch(const payloads::UpdateImage& offer, const std::filesystem::path& file,
                const std::function<bool()>& cancelled,
                const std::function<void(std::uint64_t held, const std::string& trouble)>& progress);

@@ -13,8 +13,9 @@ constexpr double all_pct = 100;
 
 // Follows the table; a pair that is not there changes nothing.
 Record advance(Record record, On on, std::string message = {}) {
-  const auto* arrow = std::find_if(arrows.begin(), arrows.end(),
-                                   [&](const Arrow& one) { return one.from == record.state && one.on == on; });
+  const auto* arrow = std::find_if(arrows.begin(), arrows.end(), [&](const Arrow& one) {
+    return one.from == record.state && one.on == on;
+  });
   if (arrow == arrows.end()) return record;
   record.state = arrow->to;
   record.message = std::move(message);
@@ -48,7 +49,8 @@ Next look_at_outcome(Record record, const Seen& seen) {
     return then(advance(std::move(record), On::judged_good), Do::tidy, all_pct);
   // The old system runs, and thinks nothing of it.
   if (was_installing && record.installs < max_installs)
-    return then(advance(std::move(record), On::interrupted, "the box restarted while it was being installed"));
+    return then(
+        advance(std::move(record), On::interrupted, "the box restarted while it was being installed"));
   if (was_installing) {
     return then(advance(std::move(record), On::broken,
                         fmt::format("the box restarted in each of {} installations", record.installs)),
@@ -121,7 +123,8 @@ Next look(Record record, const Seen& seen) {
       }
       return then(std::move(record), Do::ask);
     case State::installing:
-      return is_same_boot ? look_at_installation(std::move(record), seen) : look_at_outcome(std::move(record), seen);
+      return is_same_boot ? look_at_installation(std::move(record), seen)
+                          : look_at_outcome(std::move(record), seen);
     case State::installed:
       if (is_same_boot) return then(std::move(record), Do::nothing, all_pct);
       return look_at_outcome(advance(std::move(record), On::restart), seen);
@@ -165,7 +168,9 @@ Record restarting(Record record) {
   return record.state == State::installed ? advance(std::move(record), On::restart) : record;
 }
 
-Record stays_up(Record record) { return advance(std::move(record), On::stays_up); }
+Record stays_up(Record record) {
+  return advance(std::move(record), On::stays_up);
+}
 
 payloads::NodeUpdate shown(const Record& record, const Seen& seen, double percent) {
   payloads::NodeUpdate out;

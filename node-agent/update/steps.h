@@ -1,6 +1,6 @@
-// What a flashed box does about an image that it is offered: a function from (what is remembered, what is seen) to what
-// is remembered next and the one thing to do now. Pure. Root's side is box/: it installs what a request file names and
-// judges the system after a restart; this side only asks and reads along.
+// What a flashed box does about an image that it is offered: a function from (what is remembered, what is
+// seen) to what is remembered next and the one thing to do now. Pure. Root's side is box/: it installs what a
+// request file names and judges the system after a restart; this side only asks and reads along.
 #pragma once
 
 #include <array>
@@ -21,9 +21,9 @@ using State = payloads::UpdateState;
 struct Record {
   payloads::UpdateImage offer;  // rollout 0: there was none
   State state = State::idle;
-  std::string message;        // for people
-  std::string boot;           // id of the boot in which the installation was asked for
-  std::int64_t word_ns = 0;   // when root's last word before that request was written; 0: there was none
+  std::string message;         // for people
+  std::string boot;            // id of the boot in which the installation was asked for
+  std::int64_t word_ns = 0;    // when root's last word before that request was written; 0: there was none
   std::uint32_t installs = 0;  // requests so far
   friend bool operator==(const Record&, const Record&) = default;
 };
@@ -100,7 +100,8 @@ struct Next {
   double percent = 0;  // of the installation
 };
 
-// An installation that the box's restart interrupts this often is given up: something about it makes the box restart.
+// An installation that the box's restart interrupts this often is given up: something about it makes the box
+// restart.
 constexpr std::uint32_t max_installs = 3;
 
 // From what is seen. Calling it again without a change changes nothing.

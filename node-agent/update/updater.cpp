@@ -18,10 +18,10 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr milliseconds look_every{1'000};         // while something is under way
-constexpr milliseconds look_when_idle{15'000};    // health is judged once, some time after the start
+constexpr milliseconds look_every{1'000};            // while something is under way
+constexpr milliseconds look_when_idle{15'000};       // health is judged once, some time after the start
 constexpr std::size_t max_word_bytes = 64UL * 1024;  // of a file of root's
-constexpr double told_every_pct = 1;              // of a download: no more than a person can read
+constexpr double told_every_pct = 1;                 // of a download: no more than a person can read
 constexpr std::int64_t ns_per_s = 1'000'000'000;
 
 std::string fact_of(const std::string& text, std::string_view name) {
@@ -223,7 +223,8 @@ void Updater::ask(const Seen& before) {
   }
   // Before the request is remembered: one that is lost is made again, one that is made twice installs twice.
   const auto written = runtime::write_file_atomically(
-      places_.requests / "install.json", Json::object({{"bundle", fs::absolute(bundle_in(folder_, record.offer)).string()}}).dump() + "\n");
+      places_.requests / "install.json",
+      Json::object({{"bundle", fs::absolute(bundle_in(folder_, record.offer)).string()}}).dump() + "\n");
   if (!written) {
     log::error("update", "{}", written.error().message);
     (void)change([&](Record now) { return to(downloaded(std::move(now), fail(written.error())), 0); });
@@ -264,12 +265,13 @@ Seen Updater::see() const {
   if (const auto word = word_of(install)) {
     const auto* percent = word->find("percent");
     const auto* number = percent != nullptr ? percent->as_number() : nullptr;
-    seen.install = Seen::Install{text_of(*word, "state"), number != nullptr ? *number : 0, text_of(*word, "message"),
-                                 install_ns};
+    seen.install = Seen::Install{text_of(*word, "state"), number != nullptr ? *number : 0,
+                                 text_of(*word, "message"), install_ns};
   }
   if (const auto word = word_of(places_.run / "health.json"))
     seen.health = Seen::Health{text_of(*word, "state"), text_of(*word, "slot"), text_of(*word, "message")};
-  if (const auto word = word_of(places_.data / "last-update.json")) seen.last_update_message = text_of(*word, "message");
+  if (const auto word = word_of(places_.data / "last-update.json"))
+    seen.last_update_message = text_of(*word, "message");
   return seen;
 }
 
@@ -280,7 +282,9 @@ Next Updater::change(const std::function<Next(Record)>& make, const std::string&
   if (next.record != record_) {
     const bool is_news = next.record.state != record_.state;
     record_ = next.record;
-    if (auto kept = runtime::write_file_atomically(folder_ / "state.json", to_json(record_).dump() + "\n", 0600); !kept)
+    if (auto kept =
+            runtime::write_file_atomically(folder_ / "state.json", to_json(record_).dump() + "\n", 0600);
+        !kept)
       log::error("update", "{}", kept.error().message);
     if (is_news) {
       log::info("update", "{} is {}{}{}", record_.offer.version.empty() ? "the box" : record_.offer.version,

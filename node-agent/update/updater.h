@@ -1,4 +1,5 @@
-// An image's way onto this box, beside the rendering: a thread of its own that downloads, asks root, and reads along.
+// An image's way onto this box, beside the rendering: a thread of its own that downloads, asks root, and
+// reads along.
 #pragma once
 
 #include <chrono>
@@ -34,8 +35,9 @@ Status request(const Places& places, const std::string& what);
 
 // Called on the updater's thread, and by restarting() and stays_up() on their callers'.
 struct Handlers {
-  // Fetches the offer's bundle into the file, going on behind what it holds, and checks it. `progress`: bytes held,
-  // and what keeps it waiting ("" = nothing). Errors: the update fails with them; none that the network passes.
+  // Fetches the offer's bundle into the file, going on behind what it holds, and checks it. `progress`: bytes
+  // held, and what keeps it waiting ("" = nothing). Errors: the update fails with them; none that the network
+  // passes.
   std::function<Status(const payloads::UpdateImage& offer, const std::filesystem::path& file,
                        const std::function<bool()>& cancelled,
                        const std::function<void(std::uint64_t held, const std::string& trouble)>& progress)>
@@ -45,7 +47,8 @@ struct Handlers {
 
 class Updater {
  public:
-  // `folder`: ours, for the bundle and what is remembered; below the agent's data, where root looks for bundles.
+  // `folder`: ours, for the bundle and what is remembered; below the agent's data, where root looks for
+  // bundles.
   Updater(std::filesystem::path folder, Places places, Handlers handlers);
   ~Updater();  // a download is left where it is
   Updater(const Updater&) = delete;

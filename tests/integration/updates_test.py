@@ -225,7 +225,7 @@ class Updates(unittest.TestCase):
         self.assertEqual(5, again.returncode, again.stderr)
         self.assertIn("already", again.stderr)
         audit = self.farm.get("/api/v1/audit")
-        self.assertTrue(any("/rollouts" in one["path"] for one in audit["deeds"]), audit)
+        self.assertTrue(any("/rollouts" in one["path"] for one in audit["entries"]), audit)
         self.kiln("image", "remove", "2.0.0")
         self.assertEqual([], self.farm.get("/api/v1/images")["images"])
 

@@ -16,7 +16,9 @@ constexpr const char* image = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b
 constexpr std::int64_t minute_ms = 60'000;
 constexpr std::int64_t friday_noon_ms = 1'795'780'800'000;  // 2026-11-27 12:00 UTC
 
-NodeId node(const std::string& id) { return *NodeId::parse(id); }
+NodeId node(const std::string& id) {
+  return *NodeId::parse(id);
+}
 
 // A farm of boxes on virtual time: what advance() says is done to them when the test says so.
 struct World {
@@ -63,7 +65,9 @@ struct World {
     if (state == UpdateState::good) update.version = "2";
   }
   void away(const std::string& id, bool is_away = true) { facts.at(node(id)).is_there = !is_away; }
-  std::string step_of(const std::string& id) { return std::string(to_string(rollout.members.at(node(id)).step)); }
+  std::string step_of(const std::string& id) {
+    return std::string(to_string(rollout.members.at(node(id)).step));
+  }
   std::string state() { return std::string(to_string(rollout.state)); }
 
   Plan plan;
@@ -338,8 +342,8 @@ void a_plan_survives_the_disk() {
   check(*again == world.plan);
 }
 
-// Whatever boxes do: no offer is made beyond what may be under way, one that rolled back gets none, and when the boxes are
-// well it ends.
+// Whatever boxes do: no offer is made beyond what may be under way, one that rolled back gets none, and when
+// the boxes are well it ends.
 void whatever_happens_it_is_safe_and_it_ends() {
   for (std::uint32_t seed = 1; seed <= 60; ++seed) {
     std::uint32_t random = seed;
@@ -365,13 +369,14 @@ void whatever_happens_it_is_safe_and_it_ends() {
         if (member.step == Step::rolled_back) rolled_back.insert(id.str());
       }
       check(!is_offer || under_way <= world.plan.at_once);
-      if (world.rollout.state == State::halted && draw(10) == 0) world.rollout = *resume(world.rollout, world.now());
+      if (world.rollout.state == State::halted && draw(10) == 0)
+        world.rollout = *resume(world.rollout, world.now());
       for (auto& [id, member] : world.rollout.members) {
         auto& fact = world.facts.at(id);
         if (is_calm || draw(60) == 0) fact.is_there = is_calm || draw(3) != 0;
         if (member.step != Step::updating || !fact.is_there || draw(4) != 0) continue;
-        constexpr UpdateState path[] = {UpdateState::downloading, UpdateState::installing, UpdateState::installed,
-                                        UpdateState::restarting, UpdateState::good};
+        constexpr UpdateState path[] = {UpdateState::downloading, UpdateState::installing,
+                                        UpdateState::installed, UpdateState::restarting, UpdateState::good};
         const auto bad = is_calm ? 100U : draw(25);
         world.says(id.str(), bad == 0   ? UpdateState::failed
                              : bad == 1 ? UpdateState::rolled_back
@@ -404,7 +409,8 @@ int main() {
        {"one that does not come back from its restart has failed",
         one_that_does_not_come_back_from_its_restart_has_failed},
        {"one that vanishes while it is watched halts all", one_that_vanishes_while_it_is_watched_halts_all},
-       {"restarts wait for the window, and downloads do not", restarts_wait_for_the_window_and_downloads_do_not},
+       {"restarts wait for the window, and downloads do not",
+        restarts_wait_for_the_window_and_downloads_do_not},
        {"a pause offers nothing new and restarts nobody", a_pause_offers_nothing_new_and_restarts_nobody},
        {"what is stopped is taken back where it is not installed",
         what_is_stopped_is_taken_back_where_it_is_not_installed},

@@ -83,15 +83,17 @@ void what_is_saved_is_there_after_a_restart() {
 
 void a_strangers_file_is_left_alone() {
   const auto at = file();
-  check_ok(runtime::write_file_atomically(
-      at, "this is no database, and longer than a header of one hundred bytes: "
-          "................................................................"));
+  check_ok(
+      runtime::write_file_atomically(at,
+                                     "this is no database, and longer than a header of one hundred bytes: "
+                                     "................................................................"));
   check(!store::Rollouts::open(at));
 }
 
 }  // namespace
 
 int main() {
-  return kiln::test::run("rollouts", {{"what is saved is there after a restart", what_is_saved_is_there_after_a_restart},
-                                      {"a stranger's file is left alone", a_strangers_file_is_left_alone}});
+  return kiln::test::run("rollouts",
+                         {{"what is saved is there after a restart", what_is_saved_is_there_after_a_restart},
+                          {"a stranger's file is left alone", a_strangers_file_is_left_alone}});
 }

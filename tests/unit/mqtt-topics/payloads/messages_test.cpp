@@ -139,9 +139,9 @@ void an_update_survives_the_wire_and_nonsense_is_named() {
   update.attempt = 2;
   update.percent = 41.5;
   update.message = "it did not start";
-  for (const auto state : {UpdateState::downloading, UpdateState::downloaded, UpdateState::installing,
-                           UpdateState::installed, UpdateState::restarting, UpdateState::good,
-                           UpdateState::rolled_back, UpdateState::failed}) {
+  for (const auto state :
+       {UpdateState::downloading, UpdateState::downloaded, UpdateState::installing, UpdateState::installed,
+        UpdateState::restarting, UpdateState::good, UpdateState::rolled_back, UpdateState::failed}) {
     update.state = state;
     round_trip(update, decode_node_update);
     check(parse_update_state(to_string(state)) == state);

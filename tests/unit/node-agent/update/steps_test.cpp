@@ -9,7 +9,9 @@ using namespace kiln::update;
 
 constexpr const char* image = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
-payloads::UpdateImage offer(std::uint64_t rollout = 3) { return {rollout, 1, image, 1000, "2"}; }
+payloads::UpdateImage offer(std::uint64_t rollout = 3) {
+  return {rollout, 1, image, 1000, "2"};
+}
 
 Seen box(const std::string& boot = "boot-1", const std::string& version = "1") {
   Seen seen;
@@ -138,8 +140,8 @@ void root_refuses_a_bundle() {
 
 // The agent's own end, at every state: it goes on from what it kept.
 void the_agent_may_end_at_any_moment() {
-  for (const auto state : {State::idle, State::downloading, State::downloaded, State::installing, State::installed,
-                           State::good, State::rolled_back, State::failed}) {
+  for (const auto state : {State::idle, State::downloading, State::downloaded, State::installing,
+                           State::installed, State::good, State::rolled_back, State::failed}) {
     const auto record = state == State::idle ? Record{} : in_state(state);
     const auto again = parse_record(*Json::parse(to_json(record).dump()));
     check_ok(again);
@@ -152,7 +154,8 @@ void the_agent_may_end_at_any_moment() {
   // It had asked root, and not kept that.
   const auto next = look(in_state(State::downloaded), with_install(box(), "installing", 8, 30));
   check_equal(to_string(next.record.state), "installing");
-  check_equal(to_string(look(next.record, with_install(box(), "installed", 9, 100)).record.state), "installed");
+  check_equal(to_string(look(next.record, with_install(box(), "installed", 9, 100)).record.state),
+              "installed");
 }
 
 void an_offer_is_taken_back_until_root_has_it() {
@@ -185,16 +188,16 @@ void a_damaged_memory_is_refused() {
 
 int main() {
   return kiln::test::run(
-      "update steps",
-      {{"an update goes its way", an_update_goes_its_way},
-       {"what a new boot says decides", what_a_new_boot_says_decides},
-       {"an installation that every restart interrupts is given up",
-        an_installation_that_every_restart_interrupts_is_given_up},
-       {"a rolled back box says why, even after another restart",
-        a_rolled_back_box_says_why_even_after_another_restart},
-       {"root refuses a bundle", root_refuses_a_bundle},
-       {"the agent may end at any moment", the_agent_may_end_at_any_moment},
-       {"an offer is taken back until root has it", an_offer_is_taken_back_until_root_has_it},
-       {"what is shown says what runs and what was offered", what_is_shown_says_what_runs_and_what_was_offered},
-       {"a damaged memory is refused", a_damaged_memory_is_refused}});
+      "update steps", {{"an update goes its way", an_update_goes_its_way},
+                       {"what a new boot says decides", what_a_new_boot_says_decides},
+                       {"an installation that every restart interrupts is given up",
+                        an_installation_that_every_restart_interrupts_is_given_up},
+                       {"a rolled back box says why, even after another restart",
+                        a_rolled_back_box_says_why_even_after_another_restart},
+                       {"root refuses a bundle", root_refuses_a_bundle},
+                       {"the agent may end at any moment", the_agent_may_end_at_any_moment},
+                       {"an offer is taken back until root has it", an_offer_is_taken_back_until_root_has_it},
+                       {"what is shown says what runs and what was offered",
+                        what_is_shown_says_what_runs_and_what_was_offered},
+                       {"a damaged memory is refused", a_damaged_memory_is_refused}});
 }
