@@ -54,7 +54,8 @@ class Box(threading.Thread):
 
     def start_agent(self):
         self.farm.start(self.name, [BIN / "kiln-agent", "--config", self.root / "agent.toml", "--controller",
-                                    self.controller, "--data", self.farm.folder / self.name, "--id", self.name])
+                                    self.controller, "--data", self.farm.folder / self.name, "--id", self.name,
+                                    "--name", self.name])
 
     def boot(self, health, message=""):
         self.boots += 1

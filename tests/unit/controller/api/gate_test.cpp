@@ -26,6 +26,7 @@ std::string path_of(std::string_view pattern) {
       {"{path...}", "a.png"},
       {"types/{name}", "types/noop"},
       {"{name}", "nobody"},
+      {"{number}", "1"},
       {"{digest}", "sha256:00"}};
   std::string path(pattern);
   for (const auto& [name, value] : names) {

@@ -643,7 +643,7 @@ void a_box_says_that_it_restarts_into_its_update_before_it_leaves() {
   auto node = Node::online(1, rests);
   node.feed(update_is(p::UpdateState::installed));
   check_equal(node.lines(command("c1", p::Reboot{})),
-              "ack c1 ok; update 3-1 restarting; status offline sid 3; reboot");
+              "update 3-1 restarting; ack c1 ok; status offline sid 3; reboot");
   check_contains(node.lines(BrokerConnected{4}), "update 3-1 restarting");
 }
 
