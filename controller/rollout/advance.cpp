@@ -377,10 +377,10 @@ Result<Rollout> resume(Rollout rollout, Moment now) {
       member.is_canary = false;
       member.since_ms = now.unix_ms;
       member.message.clear();
-    } else if (member.step == Step::rolled_back) {
-      member.is_excused = true;
-    } else if (member.step == Step::good && member.is_canary && member.away_ms != 0) {
-      member.is_excused = true;  // another one stands in for it
+    } else {
+      // Another one stands in for a canary that is good and vanished.
+      const bool has_vanished = member.step == Step::good && member.is_canary && member.away_ms != 0;
+      if (has_vanished || member.step == Step::rolled_back) member.is_excused = true;
     }
   }
   if (rollout.state == State::halted && rollout.canary_good_ms != 0) rollout.canary_good_ms = now.unix_ms;

@@ -52,9 +52,8 @@ Next look_at_outcome(Record record, const Seen& seen) {
     return then(
         advance(std::move(record), On::interrupted, "the box restarted while it was being installed"));
   if (was_installing) {
-    return then(advance(std::move(record), On::broken,
-                        fmt::format("the box restarted in each of {} installations", record.installs)),
-                Do::tidy);
+    auto why = fmt::format("the box restarted in each of {} installations", record.installs);
+    return then(advance(std::move(record), On::broken, std::move(why)), Do::tidy);
   }
   auto why = seen.last_update_message.empty() ? fmt::format("the box runs {} after the restart", seen.version)
                                               : seen.last_update_message;

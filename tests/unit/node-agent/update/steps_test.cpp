@@ -120,6 +120,7 @@ void an_installation_that_every_restart_interrupts_is_given_up() {
   }
   record = look(record, with_health(box("boot-9"), "interrupted")).record;
   check_equal(to_string(record.state), "failed");
+  check_contains(record.message, "each of 3 installations");
 }
 
 void a_rolled_back_box_says_why_even_after_another_restart() {
