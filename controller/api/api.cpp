@@ -43,6 +43,7 @@ http::Router make_router(Api& api) {
   add_metric_routes(router, api);
   add_type_routes(router, api);
   add_enroll_routes(router, api);
+  add_update_routes(router, api);
   add_login_routes(router, api);
   add_people_routes(router, api);
   add_page_routes(router, api);

@@ -17,6 +17,7 @@
 #include "api/events.h"
 #include "api/farm.h"
 #include "api/storage.h"
+#include "api/updates.h"
 #include "base/time.h"
 #include "compiler/job_types.h"
 #include "enrollment/enrollment.h"
@@ -60,6 +61,7 @@ struct Api {
   // The studio's own job types as they lie on the disk now; none: there is no folder of them. Thread-safe.
   std::function<std::vector<compiler::JobType>()> own_types = {};
   enrollment::Enrollment* enrollment = nullptr;  // null: nobody can join (tests)
+  Updates* updates = nullptr;                    // null: no images are kept (tests)
   // The node that has that key (`kilnnode_<id>_<secret>`); nullopt: none. Thread-safe. Not set: no node can
   // say who it is, and only local callers do what nodes do.
   std::function<std::optional<NodeId>(std::string_view id, std::string_view secret)> node_of = {};

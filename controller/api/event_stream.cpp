@@ -35,7 +35,14 @@ Result<Json> snapshot(Api& api) {
   for (const auto& result : *results) result_list.push(to_json(result));
   auto farm = farm_json(api);
   if (!farm) return farm;
+  // The newest, for as long as a person may want to read how it ended.
+  Json rollout;
+  if (api.updates != nullptr) {
+    const auto all = api.updates->rollouts();
+    if (!all.empty()) rollout = to_json(all.front(), true);
+  }
   return Json::object({{"farm", std::move(*farm)},
+                       {"rollout", std::move(rollout)},
                        {"summary", payloads::to_json(api.live.summary())},
                        {"jobs", std::move(job_list)},
                        {"nodes", std::move(node_list)},

@@ -103,6 +103,7 @@ struct LiveNode {
   payloads::NodeTasks tasks;
   std::map<std::uint32_t, payloads::GpuTelemetry> gpus;
   std::optional<payloads::HostTelemetry> host;
+  std::optional<payloads::NodeUpdate> update;  // of a flashed box
 };
 
 class Live {

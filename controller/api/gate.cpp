@@ -99,6 +99,20 @@ constexpr std::array table{
     Access{Method::delete_, "/api/v1/known-fingerprints/{fingerprint}",            Least::operator_},
     Access{Method::get,     "/api/v1/mqtt-viewer",                                 Least::operator_},
 
+    // A bundle runs as root on every box that it fits: its signature is what counts there.
+    Access{Method::get,     "/api/v1/images",                                      Least::viewer},
+    Access{Method::post,    "/api/v1/images",                                      Least::operator_},
+    Access{Method::get,     "/api/v1/images/{digest}",                             Least::viewer},
+    Access{Method::delete_, "/api/v1/images/{digest}",                             Least::operator_},
+    Access{Method::get,     "/api/v1/images/{digest}/file",                        Least::administrator, Nodes::any},
+    Access{Method::put,     "/api/v1/images/{digest}/file",                        Least::operator_, Nodes::none, Owned::no,  Logged::no},  // the POST that makes it an image is logged
+    Access{Method::get,     "/api/v1/rollouts",                                    Least::viewer},
+    Access{Method::post,    "/api/v1/rollouts",                                    Least::operator_},
+    Access{Method::get,     "/api/v1/rollouts/{number}",                           Least::viewer},
+    Access{Method::post,    "/api/v1/rollouts/{number}/pause",                     Least::operator_},
+    Access{Method::post,    "/api/v1/rollouts/{number}/resume",                    Least::operator_},
+    Access{Method::post,    "/api/v1/rollouts/{number}/stop",                      Least::operator_},
+
     Access{Method::get,     "/api/v1/nodes",                                       Least::viewer},
     Access{Method::get,     "/api/v1/nodes/{id}",                                  Least::viewer},
     Access{Method::get,     "/api/v1/nodes/{id}/telemetry",                        Least::viewer},

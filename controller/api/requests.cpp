@@ -6,6 +6,7 @@
 
 #include "api/actions.h"
 #include "api/gate.h"
+#include "api/routes.h"
 #include "api/shapes.h"
 #include "http/problem.h"
 
@@ -121,6 +122,33 @@ NodeEdit rebooting() {
   return edit;
 }
 
+Result<Reply> start_update(Api& api, const std::string& user, const payloads::Request& request) {
+  auto rollout = start_rollout(api, user, request.body);
+  if (!rollout) return fail(std::move(rollout.error()));
+  return Reply{201, to_json(*rollout, false)};
+}
+
+// Of the rollout by that number, or of the newest.
+template <Updates::Steer how>
+Result<Reply> steer_update(Api& api, const std::string& user, const payloads::Request& request) {
+  std::uint64_t number = 0;
+  JsonReader in(request.body, "request");
+  in.optional("rollout", number);
+  if (auto read = in.finish(0); !read) return fail(std::move(read.error()));
+  auto rollout = steer_rollout(api, number, how, user);
+  if (!rollout) return fail(std::move(rollout.error()));
+  return Reply{200, to_json(*rollout, false)};
+}
+
+Result<Reply> update_status(Api& api, const std::string&, const payloads::Request&) {
+  if (api.updates == nullptr) return fail(Code::unavailable, "this controller keeps no images");
+  const auto all = api.updates->rollouts();
+  if (all.empty()) return fail(Code::not_found, "there was no rollout yet");
+  auto json = to_json(all.front(), true);
+  // With each node's step where that fits.
+  return Reply{200, json.dump().size() <= max_data_bytes ? std::move(json) : to_json(all.front(), false)};
+}
+
 struct Verb {
   std::string_view name;
   Least least;  // as of its sister in the gate's table; an artist steers own jobs only
@@ -184,6 +212,11 @@ constexpr std::array verbs{
          [](Api& api, User, Ask ask) {
            return about(api, ask, "node", [&](const std::string& id) { return drain_node(api, id, false); });
          }},
+    Verb{"update-start", Least::operator_, start_update},
+    Verb{"update-status", Least::viewer, update_status},
+    Verb{"update-pause", Least::operator_, steer_update<Updates::Steer::pause>},
+    Verb{"update-resume", Least::operator_, steer_update<Updates::Steer::resume>},
+    Verb{"update-stop", Least::operator_, steer_update<Updates::Steer::stop>},
     Verb{"node-forgive", Least::operator_,
          [](Api& api, User, Ask ask) {
            return about(api, ask, "node", [&](const std::string& id) { return forgive_node(api, id); });
@@ -223,6 +256,10 @@ std::string what_of(const Verb& verb, const payloads::Request& request, const Re
   if (verb.name == "job-submit") {
     const Json* id = reply.data.find("id");
     return fmt::format("job {}", id != nullptr && id->as_string() != nullptr ? *id->as_string() : "?");
+  }
+  if (verb.name.starts_with("update-")) {
+    const Json* number = reply.data.find("number");
+    return fmt::format("rollout {}: {}", number != nullptr ? number->dump() : "?", request.body.dump());
   }
   const auto name = named(request, is_node ? "node" : "job");
   return fmt::format("{} {}: {}", is_node ? "node" : "job", name.value_or("?"), request.body.dump());

@@ -22,6 +22,7 @@ void add_statistic_routes(http::Router& router, Api& api);  // productions, usag
 void add_metric_routes(http::Router& router, Api& api);     // metrics
 void add_type_routes(http::Router& router, Api& api);       // job types
 void add_enroll_routes(http::Router& router, Api& api);     // enroll, enrollments, join tokens
+void add_update_routes(http::Router& router, Api& api);     // images, rollouts
 void add_login_routes(http::Router& router, Api& api);      // login, logout, me
 void add_people_routes(http::Router& router, Api& api);     // users, tokens, the audit log
 void add_page_routes(http::Router& router, Api& api);       // everything else
@@ -74,6 +75,10 @@ struct FoundAttempt {
 };
 Result<FoundAttempt> find_attempt(Api& api, const http::Request& request);
 
+// What a rollout's POST asks for, over HTTP and MQTT. Errors: invalid, not_found, conflict.
+Result<rollout::Rollout> start_rollout(Api& api, const std::string& by, const Json& wish);
+Result<rollout::Rollout> steer_rollout(Api& api, std::uint64_t number, Updates::Steer how,
+                                       const std::string& by);
 // GET /api/v1/farm, also a part of the stream's snapshot. Errors: those of the database.
 Result<Json> farm_json(Api& api);
 // A file with Range, and its version as ETag.

@@ -120,6 +120,7 @@ void set_live(Json& json, const LiveNode& live) {
   json.set("warm", strings(live.tasks.warm));
   json.set("gpus", std::move(gpus));
   if (live.host) json.set("host", payloads::to_json(*live.host));
+  if (live.update) json.set("update", payloads::to_json(*live.update));
 }
 
 }  // namespace

@@ -538,6 +538,69 @@ void add_tokens(CLI::App& app, Command& command) {
   audit->callback([=, &command] { command = [=](Context& context) { return show_audit(context, *wish); }; });
 }
 
+void add_updates(CLI::App& app, Command& command) {
+  auto* image = app.add_subcommand("image", "Update bundles for boxes that run Kiln's image");
+  image->require_subcommand(1);
+  auto file = std::make_shared<ImageOptions>();
+  auto* add = image->add_subcommand("add", "Bring one to the controller");
+  add->add_option("file", file->file, "As image/build makes it: kiln-VERSION-SUITE-VARIANT.raucb")
+      ->required()
+      ->type_name("FILE");
+  add->add_option("--version", file->version, "What boxes will say that run it [the bundle's, or the name's]")
+      ->type_name("TEXT");
+  add->add_option("--machine", file->machine,
+                  "RAUC's compatible: the boxes that it fits [the bundle's, or the name's]")
+      ->type_name("TEXT");
+  add->callback([=, &command] { command = [=](Context& context) { return add_image(context, *file); }; });
+  image->add_subcommand("list", "List those that are there")->callback([&command] { command = list_images; });
+  auto name = std::make_shared<std::string>();
+  auto* remove = image->add_subcommand("remove", "Remove one");
+  remove->add_option("image", *name, "Its version, name or id")->required()->type_name("IMAGE");
+  remove->callback(
+      [=, &command] { command = [=](Context& context) { return remove_image(context, *name); }; });
+
+  auto options = std::make_shared<UpdateOptions>();
+  auto* update = app.add_subcommand("update", "Bring an image onto the boxes: some first, then the rest");
+  update->require_subcommand(0, 1);
+  update->add_option("image", options->image, "Its version, name or id [the newest]")->type_name("IMAGE");
+  update
+      ->add_option("--canary", options->canary, "Share of the boxes that goes first; at least one does [10%]")
+      ->type_name("PERCENT");
+  update->add_option("--nodes", options->nodes, "These alone [all that it fits]")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("NODE");
+  update
+      ->add_option("--window", options->window,
+                   "Restarts happen then: \"sun 02:00-06:00\" [whenever a box is idle]")
+      ->allow_extra_args(false)
+      ->type_name("TIMES");
+  update->add_option("--at-once", options->at_once, "Boxes under way at a time [5]")
+      ->check(CLI::Range(1, 1000))
+      ->type_name("N");
+  update
+      ->add_option("--soak", options->soak_min,
+                   "Minutes that the first ones are watched before the rest follows [10]")
+      ->check(CLI::Range(0, 10'080))
+      ->type_name("MIN");
+  auto* status = update->add_subcommand("status", "Show how far it is");
+  auto* pause = update->add_subcommand("pause", "Offer nothing new, restart nobody");
+  auto* resume = update->add_subcommand("resume", "Go on, after a pause or a halt");
+  auto* stop = update->add_subcommand("stop", "End it; what is not being installed yet is taken back");
+  update->callback([=, &command] {
+    if (status->parsed())
+      command = show_update;
+    else if (pause->parsed())
+      command = [](Context& context) { return steer_update(context, UpdateAction::pause); };
+    else if (resume->parsed())
+      command = [](Context& context) { return steer_update(context, UpdateAction::resume); };
+    else if (stop->parsed())
+      command = [](Context& context) { return steer_update(context, UpdateAction::stop); };
+    else
+      command = [=](Context& context) { return start_update(context, *options); };
+  });
+}
+
 std::string login() {
   for (const char* name : {"USER", "LOGNAME"}) {
     if (const char* value = std::getenv(name); value != nullptr && *value != '\0') return value;
@@ -600,6 +663,7 @@ int run(const std::vector<std::string>& args, std::FILE* out, std::FILE* err,
   add_forgiving(app, command);
   add_node(app, command);
   add_trust(app, command);
+  add_updates(app, command);
   add_steering(app, command);
   add_fetching(app, command);
   add_login(app, command);

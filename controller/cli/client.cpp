@@ -360,7 +360,11 @@ Result<std::vector<std::string>> Client::missing_blobs(const std::vector<std::st
 }
 
 Result<std::uint64_t> Client::blob_offset(const std::string& digest, std::uint64_t size) {
-  const auto response = http_.head(blob_path(digest));
+  return offset_at(blob_path(digest), size);
+}
+
+Result<std::uint64_t> Client::offset_at(const std::string& path, std::uint64_t size) {
+  const auto response = http_.head(path);
   if (!response) return fail(failure(response.error()));
   if (response->ok()) return size;
   if (response->status != 404) return fail(failure(*response));
@@ -376,6 +380,17 @@ Result<std::uint64_t> Client::blob_offset(const std::string& digest, std::uint64
 
 Status Client::put_blob(const std::string& digest, const std::filesystem::path& file, std::uint64_t offset) {
   const auto response = http_.put_file(blob_path(digest), file, offset);
+  if (!response) return fail(failure(response.error()));
+  if (!response->ok()) return fail(failure(*response));
+  return {};
+}
+
+Result<std::uint64_t> Client::image_offset(const std::string& digest, std::uint64_t size) {
+  return offset_at("/api/v1/images/" + digest, size);
+}
+
+Status Client::put_image(const std::string& digest, const std::filesystem::path& file, std::uint64_t offset) {
+  const auto response = http_.put_file(fmt::format("/api/v1/images/{}/file", digest), file, offset);
   if (!response) return fail(failure(response.error()));
   if (!response->ok()) return fail(failure(*response));
   return {};

@@ -89,6 +89,9 @@ class Client {
   Result<std::uint64_t> blob_offset(const std::string& digest, std::uint64_t size);
   // One try, from offset on. Errors: also invalid when the content is not what the digest says.
   Status put_blob(const std::string& digest, const std::filesystem::path& file, std::uint64_t offset);
+  // The same of an update's bundle.
+  Result<std::uint64_t> image_offset(const std::string& digest, std::uint64_t size);
+  Status put_image(const std::string& digest, const std::filesystem::path& file, std::uint64_t offset);
   // One try; continues the file from its present size. Returns the size it has then.
   Result<std::uint64_t> get_file(const std::string& job, const std::string& path,
                                  const std::filesystem::path& file, std::uint64_t size);
@@ -114,6 +117,7 @@ class Client {
   Result<Json> json_of(const Result<runtime::HttpResponse>& response);
   Result<Json> get(const std::string& path);
   Result<std::string> text(const std::string& path);
+  Result<std::uint64_t> offset_at(const std::string& path, std::uint64_t size);
   Status gone(const std::string& path);  // DELETE
   Error failure(const Error& error) const;
   Error failure(const runtime::HttpResponse& response);

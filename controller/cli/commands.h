@@ -131,6 +131,31 @@ Result<Exit> expect_boxes(Context& context, const std::vector<std::string>& fing
 Result<Exit> trust_server(Context& context, const std::string& server, const std::string& fingerprint);
 Result<Exit> show_viewer(Context& context);  // what a program needs to watch the live tree
 
+// ---- updates.cpp
+struct ImageOptions {
+  std::filesystem::path file;
+  std::string version, machine;  // "" = what rauc or the file's name says
+};
+Result<Exit> add_image(Context& context, const ImageOptions& options);
+Result<Exit> list_images(Context& context);
+Result<Exit> remove_image(Context& context, const std::string& image);
+struct UpdateOptions {
+  std::string image;   // "" = the newest
+  std::string canary;  // "10%" or "10"; "" = the controller's default
+  std::vector<std::string> nodes;
+  std::vector<std::string> window;  // words of a schedule
+  std::optional<std::uint32_t> at_once, soak_min;
+};
+Result<Exit> start_update(Context& context, const UpdateOptions& options);
+Result<Exit> show_update(Context& context);
+enum class UpdateAction { pause, resume, stop };
+Result<Exit> steer_update(Context& context, UpdateAction action);
+// Version, machine out of "kiln-VERSION-SUITE-VARIANT.raucb", as image/build names it; "" for another name.
+struct ImageName {
+  std::string version, machine;
+};
+ImageName read_image_name(std::string_view file);
+
 // ---- watch.cpp
 Result<Exit> wait_job(Context& context, const std::string& job);
 Result<Exit> watch(Context& context, const std::string& job);  // "" = the farm

@@ -40,25 +40,33 @@ class Bar {
   std::chrono::steady_clock::time_point drawn_;
 };
 
+// What a content is sent to: job files, or images.
+struct Door {
+  Result<std::uint64_t> (Client::*offset)(const std::string& digest, std::uint64_t size);
+  Status (Client::*put)(const std::string& digest, const fs::path& file, std::uint64_t offset);
+};
+constexpr Door blobs{&Client::blob_offset, &Client::put_blob};
+constexpr Door images{&Client::image_offset, &Client::put_image};
+
 // One content, from wherever the controller's copy of it ends.
-Status send_one(Context& context, const std::string& digest, const fs::path& file, std::uint64_t size,
-                const std::function<void(std::uint64_t)>& draw) {
+Status send_one(Context& context, const Door& door, const std::string& digest, const fs::path& file,
+                std::uint64_t size, const std::function<void(std::uint64_t)>& draw) {
   for (int i = 1;; ++i) {
     Status sent;
-    if (auto offset = context.client.blob_offset(digest, size); !offset) {
+    if (auto offset = (context.client.*door.offset)(digest, size); !offset) {
       sent = fail(std::move(offset.error()));
     } else if (*offset == size && size > 0) {
       return {};
     } else {
       const std::uint64_t from = *offset;
       context.client.on_moving([&](std::uint64_t moved, std::uint64_t) { draw(from + moved); });
-      sent = context.client.put_blob(digest, file, from);
+      sent = (context.client.*door.put)(digest, file, from);
       context.client.on_moving({});
     }
     if (sent) return sent;
     if (sent.error().code == Code::invalid) {
       return fail(Code::conflict,
-                  fmt::format("{}: {}; if the file changed while it was being sent, submit again",
+                  fmt::format("{}: {}; if the file changed while it was being sent, send it again",
                               file.string(), sent.error().message));
     }
     if (sent.error().code != Code::unavailable || i == tries || !context.pause_ms(250 << i)) {
@@ -123,12 +131,20 @@ Result<Uploaded> upload(Context& context, const Pack& pack, const payloads::Mani
       });
     };
     draw(0);
-    auto sent = send_one(context, digest, pack.files[index].source, file.size, draw);
+    auto sent = send_one(context, blobs, digest, pack.files[index].source, file.size, draw);
     if (!sent) return fail(std::move(sent.error()));
     ++uploaded.files;
     uploaded.bytes += file.size;
   }
   return uploaded;
+}
+
+Status upload_image(Context& context, const std::string& digest, const fs::path& file, std::uint64_t size) {
+  Bar bar(context);
+  return send_one(context, images, digest, file, size, [&](std::uint64_t sent) {
+    bar.show("sending", sent, size,
+             [&] { return fmt::format("{} of {}", bytes_text(sent), bytes_text(size)); });
+  });
 }
 
 }  // namespace kiln::cli

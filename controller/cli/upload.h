@@ -1,6 +1,9 @@
 // A scene's files on their way to the controller: named by content, sent once, resumed.
 #pragma once
 
+#include <cstdint>
+#include <filesystem>
+#include <string>
 #include <vector>
 
 #include "cli/context.h"
@@ -21,5 +24,10 @@ struct Uploaded {
 // Sends what the controller does not have, each content once, continuing what broke off. Errors: those of the
 // client; conflict when a file changed since it was hashed.
 Result<Uploaded> upload(Context& context, const Pack& pack, const payloads::Manifest& manifest);
+
+// An update's bundle, continuing what broke off. Errors: those of the client; conflict when the file changed
+// meanwhile.
+Status upload_image(Context& context, const std::string& digest, const std::filesystem::path& file,
+                    std::uint64_t size);
 
 }  // namespace kiln::cli

@@ -87,7 +87,7 @@ class UploadOf final : public api::Upload {
 };
 
 template <class Inner>
-Result<std::unique_ptr<api::Upload>> upload_of(Result<Inner> inner) {
+Result<std::unique_ptr<api::Upload>> wrapped(Result<Inner> inner) {
   if (!inner) return fail(std::move(inner.error()));
   return std::make_unique<UploadOf<Inner>>(std::move(*inner));
 }
@@ -115,6 +115,22 @@ constexpr std::uint64_t max_log_upload_bytes =
 
 }  // namespace
 
+Result<std::unique_ptr<api::Upload>> upload_of(Result<files::Upload> upload) {
+  return wrapped(std::move(upload));
+}
+
+Status check_room(const std::filesystem::path& folder, std::uint64_t reserve, std::uint64_t wanted) {
+  const auto space = runtime::disk_space(folder);
+  if (!space) return fail(space.error());
+  if (space->free_bytes >= reserve && space->free_bytes - reserve >= wanted) return {};
+  constexpr std::uint64_t mib = 1024UL * 1024;
+  return fail(Code::full,
+              fmt::format("the disk of {} has {} MiB left and {} MiB of it are kept for finished frames: "
+                          "no room for this file of {} MiB; delete jobs or free space, or lower "
+                          "farm.min_free_mib",
+                          folder.string(), space->free_bytes / mib, reserve / mib, (wanted + mib - 1) / mib));
+}
+
 std::optional<std::uint64_t> DiskStorage::blob_size(const std::string& digest) {
   const auto file = blobs_.open(digest);
   if (!file) return std::nullopt;
@@ -133,18 +149,8 @@ Result<api::Stored> DiskStorage::open_blob(const std::string& digest) {
 
 Result<std::unique_ptr<api::Upload>> DiskStorage::put_blob(const std::string& digest, std::uint64_t offset,
                                                            std::uint64_t total) {
-  const auto space = runtime::disk_space(layout_.data());
-  if (!space) return fail(space.error());
-  const auto wanted = total - std::min(offset, total);
-  if (space->free_bytes < reserve_bytes_ || space->free_bytes - reserve_bytes_ < wanted) {
-    constexpr std::uint64_t mib = 1024UL * 1024;
-    return fail(Code::full,
-                fmt::format("the disk of {} has {} MiB left and {} MiB of it are kept for finished frames: "
-                            "no room for this file of {} MiB; delete jobs or free space, or lower "
-                            "farm.min_free_mib",
-                            layout_.data().string(), space->free_bytes / mib, reserve_bytes_ / mib,
-                            (total + mib - 1) / mib));
-  }
+  if (auto room = check_room(layout_.data(), reserve_bytes_, total - std::min(offset, total)); !room)
+    return fail(std::move(room.error()));
   return upload_of(blobs_.begin(digest, total, offset));
 }
 
@@ -155,7 +161,7 @@ Result<std::string> DiskStorage::put_text(std::string_view text) {
 Result<std::unique_ptr<api::Upload>> DiskStorage::put_result(const TaskId& task, std::uint32_t attempt,
                                                              const std::string& path, std::uint64_t size,
                                                              const std::string& digest) {
-  return upload_of(results_.begin(task, attempt, path, digest, size));
+  return wrapped(results_.begin(task, attempt, path, digest, size));
 }
 
 bool DiskStorage::has_result(const TaskId& task, std::uint32_t attempt, const std::string& path,

@@ -1,6 +1,7 @@
 // The API's interfaces, met with the rooms that do the work. Nothing is decided here.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -83,6 +84,11 @@ class DiskStorage final : public api::Storage {
   files::Thumbnails& thumbnails_;
   std::uint64_t reserve_bytes_;  // job files leave so much free for frames that are being rendered
 };
+
+// A files upload behind the API's interface.
+Result<std::unique_ptr<api::Upload>> upload_of(Result<files::Upload> upload);
+// Errors: full when `wanted` bytes more would leave less than `reserve` on that disk.
+Status check_room(const std::filesystem::path& folder, std::uint64_t reserve, std::uint64_t wanted);
 
 // What controller/web's build put into the binary.
 class PageAssets final : public api::Assets {

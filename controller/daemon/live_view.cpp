@@ -40,6 +40,11 @@ void LiveView::saw(const NodeId& node, const payloads::HostTelemetry& telemetry)
   remember(*known, -1, {telemetry.ts, telemetry.cpu_temp_c, telemetry.cpu_pct});
 }
 
+void LiveView::saw(const NodeId& node, const payloads::NodeUpdate& update) {
+  const std::lock_guard lock(mutex_);
+  if (auto* known = entry(node)) known->live.update = update;
+}
+
 void LiveView::remember(Entry& entry, int gpu, api::TelemetryPoint point) {
   auto& points = entry.history[gpu];
   if (!points.empty() && points.back().ts == point.ts) return;         // the same one again

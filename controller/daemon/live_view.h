@@ -17,6 +17,7 @@ class LiveView final : public api::Live {
   void saw(const NodeId& node, const payloads::NodeTasks& tasks);
   void saw(const NodeId& node, std::uint32_t gpu, const payloads::GpuTelemetry& telemetry);
   void saw(const NodeId& node, const payloads::HostTelemetry& telemetry);
+  void saw(const NodeId& node, const payloads::NodeUpdate& update);
 
   api::LiveNode node(const NodeId& id) override;
   std::vector<api::TelemetryPoint> history(const NodeId& id, int gpu, std::size_t limit) override;

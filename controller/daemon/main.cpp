@@ -24,6 +24,7 @@
 #include "daemon/maintenance.h"
 #include "daemon/server_identity.h"
 #include "daemon/type_folder.h"
+#include "daemon/updates.h"
 #include "enrollment/enrollment.h"
 #include "fleet/broker.h"
 #include "fleet/link.h"
@@ -36,6 +37,7 @@
 #include "runtime/queue.h"
 #include "store/accounts.h"
 #include "store/keyring.h"
+#include "store/rollouts.h"
 #include "store/store.h"
 
 namespace kiln::controller {
@@ -315,6 +317,29 @@ Status run(const Config& config, const sigset_t& signals) {
            [&](const std::string& username) {
              return with_link([&](fleet::Link& link) { return link.expel(username); });
            }});
+  auto rollouts = store::Rollouts::open(data / "updates.db");
+  if (!rollouts) return fail(std::move(rollouts.error()));
+  auto updates = Updates::open(
+      data / "images", **rollouts, config.min_free_mib * mib,
+      {.nodes = [&database] { return database.nodes(); },
+       .live = [&live](const NodeId& node) { return live.node(node); },
+       .send =
+           [&with_link](const NodeId& node, payloads::Command command) {
+             (void)with_link([&](fleet::Link& link) -> Status {  // said again until it has an effect
+               link.send(node, std::move(command));
+               return {};
+             });
+           },
+       .edit = [&farm](scheduler::EditNode edit) { farm.post(std::move(edit)); },
+       .on_change =
+           [&](const rollout::Rollout& rollout) {
+             events.publish("rollout", api::to_json(rollout, true));
+             broadcaster.set_alarm("rollout", rollout.state == rollout::State::halted
+                                                  ? fmt::format("the update to {} is halted: {}",
+                                                                rollout.plan.version, rollout.reason)
+                                                  : "");
+           }});
+  if (!updates) return fail(std::move(updates.error()));
   http::Counters counters;
   api::Settings settings;
   settings.mqtt_is_tls = config.embedded_broker || config.broker_knows_certificates;
@@ -334,6 +359,7 @@ Status run(const Config& config, const sigset_t& signals) {
                events, broadcaster, counters, settings, random_number, [] { return runtime::now(); },
                started};
   api.enrollment = enrollment->get();
+  api.updates = updates->get();
   if (config.embedded_broker) {
     api.on_token = [&broker_users](const auto& token, const auto& secret) {
       broker_users.token_made(token, secret);
@@ -431,6 +457,11 @@ Status run(const Config& config, const sigset_t& signals) {
     live.saw(seen.node, seen.telemetry);
     broadcaster.node_said(seen.node, runtime::now());
   };
+  said.on_update = [&](const fleet::UpdateSeen& seen) {
+    live.saw(seen.node, seen.update);
+    broadcaster.node_said(seen.node, runtime::now());
+    (*updates)->poke();
+  };
   said.on_request = [&desk](fleet::RequestSeen seen) { desk->take(std::move(seen)); };
   said.on_alarm = [&broadcaster](const std::string& text) { broadcaster.set_alarm("mqtt", text); };
   fleet::Link link(mqtt, std::move(said));
@@ -503,6 +534,7 @@ Status run(const Config& config, const sigset_t& signals) {
   housekeeping.start();
   farm.start();
   link.start();
+  (*updates)->start_thread();
 
   log::info("controller", "the page and the API are at {}/, the broker at {}", url, config.mqtt.str());
   sd_notifyf(0, "READY=1\nSTATUS=%s", url.c_str());
@@ -513,6 +545,7 @@ Status run(const Config& config, const sigset_t& signals) {
   sd_notify(0, "STOPPING=1");
   events.close();
   (*server)->stop();
+  (*updates)->stop_thread();
   link_now = nullptr;
   link.stop();
   desk.reset();

@@ -213,6 +213,31 @@ Result<std::string> Blobs::put_bytes(std::string_view bytes) {
   return digest;
 }
 
+Status Blobs::remove(std::string_view digest) {
+  if (!is_digest(digest)) return bad_digest(digest);
+  const auto path = state_->layout.blob(digest);
+  if (::unlink(path.c_str()) != 0) {
+    if (errno == ENOENT) return {};
+    return fail(runtime::os_error(errno, fmt::format("{}: cannot remove", path.string())));
+  }
+  return runtime::fsync_dir(path.parent_path());
+}
+
+Result<std::vector<std::string>> Blobs::all() const {
+  std::vector<std::string> out;
+  std::error_code error;
+  const auto root = state_->layout.partials().parent_path();
+  for (const auto& folder : fs::directory_iterator(root, error)) {
+    if (folder.path() == state_->layout.partials() || !folder.is_directory()) continue;
+    for (const auto& file : fs::directory_iterator(folder.path(), error)) {
+      auto digest = "sha256:" + file.path().filename().string();
+      if (is_digest(digest)) out.push_back(std::move(digest));
+    }
+  }
+  if (error) return fail(runtime::os_error(error.value(), fmt::format("{}: cannot list", root.string())));
+  return out;
+}
+
 Result<std::size_t> Blobs::sweep_partials(std::int64_t now_unix_s, std::int64_t max_age_s) {
   std::size_t removed = 0;
   std::error_code error;

@@ -45,9 +45,14 @@ Result<runtime::Fd> open_folder(int parent, const std::string& name, bool make, 
 }  // namespace
 
 Status Layout::create() const {
-  for (const auto& folder : {partials(), incoming(), jobs(), workshop(), trash()}) {
+  for (const auto& folder : {incoming(), jobs(), workshop(), trash()}) {
     if (auto status = runtime::make_folders(folder); !status) return status;
   }
+  return create_for_blobs();
+}
+
+Status Layout::create_for_blobs() const {
+  if (auto status = runtime::make_folders(partials()); !status) return status;
   for (int i = 0; i < 256; ++i) {
     if (auto status = runtime::make_folders(data_ / "blobs" / fmt::format("{:02x}", i)); !status)
       return status;

@@ -17,6 +17,8 @@ class Layout {
   explicit Layout(std::filesystem::path data) : data_(std::move(data)) {}
   // Makes the folders. Errors: full, denied, io.
   [[nodiscard]] Status create() const;
+  // Those of blobs alone: of a place for content of another kind.
+  [[nodiscard]] Status create_for_blobs() const;
 
   [[nodiscard]] const std::filesystem::path& data() const { return data_; }
   [[nodiscard]] std::filesystem::path database() const { return data_ / "kiln.db"; }

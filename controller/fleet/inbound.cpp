@@ -51,6 +51,10 @@ Result<Inbound> read_node(const topics::NodeTopic& topic, std::string_view paylo
       return meaning(payloads::decode_host_telemetry(payload), [&](payloads::HostTelemetry telemetry) {
         return HostSeen{node, telemetry};
       });
+    case NodeLeaf::update:
+      return meaning(payloads::decode_node_update(payload), [&](payloads::NodeUpdate update) {
+        return UpdateSeen{node, std::move(update)};
+      });
     case NodeLeaf::progress:
     case NodeLeaf::gpu_temp_c:
     case NodeLeaf::cpu_temp_c:

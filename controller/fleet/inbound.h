@@ -21,6 +21,10 @@ struct HostSeen {
   NodeId node;
   payloads::HostTelemetry telemetry;
 };
+struct UpdateSeen {
+  NodeId node;
+  payloads::NodeUpdate update;
+};
 struct RequestSeen {
   std::string user;
   std::string verb;
@@ -34,7 +38,8 @@ struct NodeEventSeen {
 // Something of ours echoed, or a plain number beside a structured message that says the same.
 struct Nothing {};
 
-using Inbound = std::variant<scheduler::Event, GpuSeen, HostSeen, NodeEventSeen, RequestSeen, Nothing>;
+using Inbound =
+    std::variant<scheduler::Event, GpuSeen, HostSeen, UpdateSeen, NodeEventSeen, RequestSeen, Nothing>;
 
 // Errors: invalid or too_large, naming the topic and the field.
 Result<Inbound> read(std::string_view topic, std::string_view payload, bool retained);

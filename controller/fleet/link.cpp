@@ -30,7 +30,8 @@ Overloaded(Handlers...) -> Overloaded<Handlers...>;
 Link::Link(LinkConfig config, LinkHandlers handlers)
     : handlers_(std::move(handlers)),
       outbound_(config.epoch, config.farm_id, config.version, config.url,
-                [this](const Outbound::Message& m) { publish(m); }) {
+                [this](const Outbound::Message& m) { publish(m); }),
+      epoch_(config.epoch) {
   runtime::MqttConfig mqtt;
   mqtt.host = config.host;
   mqtt.port = config.port;
@@ -91,6 +92,11 @@ void Link::respond(const std::string& user, const std::string& verb, const paylo
   publish({topics::response(user, verb), encode(response), 1, false});
 }
 
+void Link::send(const NodeId& node, payloads::Command command) {
+  command.epoch = epoch_;
+  publish({topics::command(node), encode(command), 1, false});
+}
+
 Status Link::admit(const Account& account, const std::string& password) {
   return control(
       [&](const std::string& correlation) { return admit_commands(account, password, correlation); });
@@ -148,6 +154,7 @@ void Link::received(const runtime::MqttMessage& message) {
                           handlers_.on_gpu(std::move(seen));
                         },
                         [&](HostSeen& seen) { handlers_.on_host(std::move(seen)); },
+                        [&](UpdateSeen& seen) { handlers_.on_update(std::move(seen)); },
                         [&](RequestSeen& seen) { handlers_.on_request(std::move(seen)); },
                         [&](const NodeEventSeen& seen) {
                           log::info("node", "{}: {}: {}{}", seen.node.str(), seen.event.kind,

@@ -42,6 +42,7 @@ struct LinkHandlers {
   std::function<void(scheduler::Event)> on_event;
   std::function<void(GpuSeen)> on_gpu;
   std::function<void(HostSeen)> on_host;
+  std::function<void(UpdateSeen)> on_update;
   std::function<void(RequestSeen)> on_request;
   std::function<void(const std::string&)> on_alarm;  // "" = the broker is back
 };
@@ -64,6 +65,8 @@ class Link {
   }
   // From any thread.
   void respond(const std::string& user, const std::string& verb, const payloads::Response& response);
+  // A command that is no effect of the scheduler's; its epoch is filled in.
+  void send(const NodeId& node, payloads::Command command);
   // Has the broker change an account, and waits for it. From any thread but the MQTT thread. Errors:
   // unavailable while the broker is away; timeout; internal when it refuses.
   Status admit(const Account& account, const std::string& password);
@@ -77,6 +80,7 @@ class Link {
 
   LinkHandlers handlers_;
   Outbound outbound_;
+  const std::uint64_t epoch_;
   std::map<std::string, std::int64_t> complained_ms_;  // by topic; on the MQTT thread only
   Heat heat_;                                          // on the MQTT thread only
   bool is_stopped_ = false;

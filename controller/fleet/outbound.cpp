@@ -99,7 +99,7 @@ void Outbound::node_erased(const NodeId& node) {
     announced_.erase(announced);
   }
   for (const auto topic : {topics::node_status, topics::node_info, topics::node_tasks, topics::node_progress,
-                           topics::node_host, topics::cpu_temp_c}) {
+                           topics::node_host, topics::cpu_temp_c, topics::node_update}) {
     clear(topic(node));
   }
   unheard_.erase(node);

@@ -68,6 +68,15 @@ void read_cancel(JsonReader& in, CancelTask& out) {
   read_attempt(in, out.attempt);
 }
 
+void read_update(JsonReader& in, UpdateImage& out) {
+  in.required("rollout", out.rollout);
+  read_attempt(in, out.attempt);
+  read_digest(in, "image", out.image);
+  in.required("bytes", out.bytes, max_image_bytes);
+  read_name(in, "version", out.version);
+  if (in.ok() && out.bytes == 0) in.reject("bytes", "an image has some");
+}
+
 }  // namespace
 
 std::string_view to_string(Device device) {
@@ -168,6 +177,18 @@ std::string encode(const Command& command) {
                  [&](const Rebirth&) { op("rebirth"); },
                  [&](const Reboot&) { op("reboot"); },
                  [&](const Sleep&) { op("sleep"); },
+                 [&](const UpdateImage& update) {
+                   op("update");
+                   json.set("rollout", update.rollout);
+                   json.set("attempt", update.attempt);
+                   json.set("image", update.image);
+                   json.set("bytes", update.bytes);
+                   json.set("version", name_text(update.version));
+                 },
+                 [&](const WithdrawUpdate& withdraw) {
+                   op("withdraw");
+                   json.set("rollout", withdraw.rollout);
+                 },
                  [&](const UnknownCommand& unknown) { op(unknown.op); },
              },
              command.op);
@@ -195,6 +216,10 @@ Result<Command> decode_command(std::string_view text) {
       out.op = Reboot{};
     } else if (op == "sleep") {
       out.op = Sleep{};
+    } else if (op == "update") {
+      read_update(in, out.op.emplace<UpdateImage>());
+    } else if (op == "withdraw") {
+      in.required("rollout", out.op.emplace<WithdrawUpdate>().rollout);
     } else {
       out.op = UnknownCommand{op};
     }

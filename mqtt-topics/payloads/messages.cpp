@@ -356,6 +356,84 @@ Result<NodeEvent> decode_node_event(std::string_view text) {
   });
 }
 
+std::string_view to_string(UpdateState state) {
+  switch (state) {
+    case UpdateState::idle:
+      return "idle";
+    case UpdateState::downloading:
+      return "downloading";
+    case UpdateState::downloaded:
+      return "downloaded";
+    case UpdateState::installing:
+      return "installing";
+    case UpdateState::installed:
+      return "installed";
+    case UpdateState::restarting:
+      return "restarting";
+    case UpdateState::good:
+      return "good";
+    case UpdateState::rolled_back:
+      return "rolled-back";
+    case UpdateState::failed:
+      return "failed";
+  }
+  return "idle";
+}
+
+std::optional<UpdateState> parse_update_state(std::string_view text) {
+  using S = UpdateState;
+  for (const auto state : {S::idle, S::downloading, S::downloaded, S::installing, S::installed, S::restarting,
+                           S::good, S::rolled_back, S::failed}) {
+    if (text == to_string(state)) return state;
+  }
+  return std::nullopt;
+}
+
+Json to_json(const NodeUpdate& update) {
+  Json json = Json::object({{"version", name_text(update.version)}});
+  set_some(json, "machine", name_text(update.machine));
+  set_some(json, "slot", name_text(update.slot));
+  json.set("state", to_string(update.state));
+  if (!update.image.empty()) {
+    json.set("image", update.image);
+    json.set("rollout", update.rollout);
+    json.set("attempt", update.attempt);
+    json.set("percent", tenths(update.percent));
+  }
+  set_some(json, "message", sentence(update.message));
+  return json;
+}
+std::string encode(const NodeUpdate& update) {
+  return to_json(update).dump();
+}
+
+Result<NodeUpdate> decode_node_update(std::string_view text) {
+  return decode_text<NodeUpdate>(text, "node update", [](JsonReader& in, NodeUpdate& out) {
+    std::string state;
+    in.member("version", true);
+    read_name(in, "version", out.version);
+    read_name(in, "machine", out.machine);
+    read_name(in, "slot", out.slot);
+    in.required("state", state);
+    read_digest(in, "image", out.image, true);
+    in.optional("rollout", out.rollout);
+    in.optional("attempt", out.attempt);
+    read_percent(in, out.percent);
+    in.optional("message", out.message, max_text_bytes);
+    if (!in.ok()) return;
+    const auto known = parse_update_state(state);
+    if (!known) {
+      return in.reject("state",
+                       "idle, downloading, downloaded, installing, installed, restarting, good, rolled-back "
+                       "or failed is expected");
+    }
+    out.state = *known;
+    if (out.image.empty() &&
+        (out.state != UpdateState::idle || out.rollout != 0 || out.attempt != 0 || out.percent != 0))
+      in.reject("image", "missing: only what is idle has none");
+  });
+}
+
 // ---- jobs -----------------------------------------------------------------------------------------------
 
 Json to_json(const TaskCounts& counts) {

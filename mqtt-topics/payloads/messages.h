@@ -30,6 +30,8 @@ inline constexpr std::size_t max_cid_bytes = 64;
 inline constexpr std::size_t max_name_bytes = 200;   // a job's, node's, device's or version's name
 inline constexpr std::size_t max_text_bytes = 1000;  // a sentence: message, error
 
+inline constexpr std::uint64_t max_image_bytes = 4ULL << 30U;  // of one update bundle: a slot has 2 GiB
+
 inline constexpr std::uint32_t max_limit_s = 30U * 24 * 3600;  // of max_run_s and stall_s: a month
 
 // ---- controller/... ---------------------------------------------------------------------------------
@@ -165,6 +167,33 @@ struct Ack {
   friend bool operator==(const Ack&, const Ack&) = default;
 };
 
+// Where a flashed box stands with its system.
+enum class UpdateState : std::uint8_t {
+  idle,         // nothing was offered
+  downloading,  // while it renders
+  downloaded,   // whole, and its digest is right
+  installing,   // into the slot that does not run
+  installed,    // the next start is into it
+  restarting,   // on its way there, or not judged yet
+  good,         // the new system runs and stays
+  rolled_back,  // "rolled-back": the old one runs again; the other slot is bad until it is written anew
+  failed,       // it came to nothing before the restart
+};
+
+// nodes/<id>/update: a box without an image has none
+struct NodeUpdate {
+  std::string version;        // that runs
+  std::string machine;        // RAUC's "compatible": an image for another one does not fit
+  std::string slot;           // that runs; "" while the box has not said
+  std::string image;          // digest of what was offered last; "" = nothing, and then no rollout either
+  std::uint64_t rollout = 0;  // which offer that was
+  std::uint32_t attempt = 0;
+  UpdateState state = UpdateState::idle;
+  double percent = 0;   // of the download or the installation
+  std::string message;  // for people: why
+  friend bool operator==(const NodeUpdate&, const NodeUpdate&) = default;
+};
+
 // ---- cmd/<id>, cmd/all -----------------------------------------------------------------------------------
 
 // What must render. `gpu`: a renderer that would fall back to the CPU fails instead, code no-gpu.
@@ -227,6 +256,20 @@ struct Reboot {
 struct Sleep {
   friend bool operator==(const Sleep&, const Sleep&) = default;
 };
+// An image to take when it suits. Sent again until nodes/<id>/update shows the same rollout and attempt.
+struct UpdateImage {
+  std::uint64_t rollout = 0;
+  std::uint32_t attempt = 0;  // from 1
+  std::string image;          // digest: GET /api/v1/images/{digest}/file
+  std::uint64_t bytes = 0;
+  std::string version;
+  friend bool operator==(const UpdateImage&, const UpdateImage&) = default;
+};
+// That offer is taken back. What is being installed, or is, stays.
+struct WithdrawUpdate {
+  std::uint64_t rollout = 0;
+  friend bool operator==(const WithdrawUpdate&, const WithdrawUpdate&) = default;
+};
 // A well-formed command that this version does not know: answered `unsupported`, never ignored.
 struct UnknownCommand {
   std::string op;
@@ -236,7 +279,9 @@ struct UnknownCommand {
 struct Command {
   std::string cid;  // the same command sent again carries the same cid
   std::uint64_t epoch = 0;
-  std::variant<RunTask, CancelTask, Drain, Resume, Rebirth, Reboot, Sleep, UnknownCommand> op;
+  std::variant<RunTask, CancelTask, Drain, Resume, Rebirth, Reboot, Sleep, UpdateImage, WithdrawUpdate,
+               UnknownCommand>
+      op;
   friend bool operator==(const Command&, const Command&) = default;
 };
 
@@ -297,6 +342,7 @@ std::string encode(const GpuTelemetry&);
 std::string encode(const HostTelemetry&);
 std::string encode(const NodeEvent&);
 std::string encode(const Ack&);
+std::string encode(const NodeUpdate&);
 std::string encode(const Command&);
 std::string encode(const JobStatus&);
 std::string encode(const JobEvent&);
@@ -312,6 +358,7 @@ Result<GpuTelemetry> decode_gpu_telemetry(std::string_view text);
 Result<HostTelemetry> decode_host_telemetry(std::string_view text);
 Result<NodeEvent> decode_node_event(std::string_view text);
 Result<Ack> decode_ack(std::string_view text);
+Result<NodeUpdate> decode_node_update(std::string_view text);
 // A command whose op is unknown decodes to UnknownCommand; one without a usable cid is an error.
 Result<Command> decode_command(std::string_view text);
 // The cid of a command or request that did not decode, so that it can be answered; "" when it has none.
@@ -330,9 +377,12 @@ Json to_json(const TaskCounts&);
 Json to_json(const JobStatus&);
 Json to_json(const JobEvent&);
 Json to_json(const ControllerSummary&);
+Json to_json(const NodeUpdate&);
 
 std::string_view to_string(NodeState state);
 std::string_view to_string(TaskPhase phase);
+std::string_view to_string(UpdateState state);
+std::optional<UpdateState> parse_update_state(std::string_view text);
 std::string_view to_string(Device device);
 std::string_view to_string(SlotKind kind);
 std::optional<Device> parse_device(std::string_view text);

@@ -22,6 +22,7 @@ constexpr Leaf node_leaves[] = {
     {"tasks", NodeLeaf::tasks},   {"progress", NodeLeaf::progress},
     {"host", NodeLeaf::host},     {"event", NodeLeaf::event},
     {"ack", NodeLeaf::ack},       {"cpu_temp_c", NodeLeaf::cpu_temp_c},
+    {"update", NodeLeaf::update},
 };
 // … and what follows nodes/<id>/gpus/<n>/.
 constexpr Leaf gpu_leaves[] = {
@@ -106,6 +107,9 @@ std::string node_event(const NodeId& node) {
 }
 std::string node_ack(const NodeId& node) {
   return of_node(node, "ack");
+}
+std::string node_update(const NodeId& node) {
+  return of_node(node, "update");
 }
 std::string gpu_telemetry(const NodeId& node, std::uint32_t gpu) {
   return of_gpu(node, gpu, "telemetry");

@@ -25,6 +25,7 @@ std::string node_progress(const NodeId&);  // plain number
 std::string node_host(const NodeId&);
 std::string node_event(const NodeId&);
 std::string node_ack(const NodeId&);
+std::string node_update(const NodeId&);  // of flashed boxes
 std::string gpu_telemetry(const NodeId&, std::uint32_t gpu);
 std::string gpu_temp_c(const NodeId&, std::uint32_t gpu);  // plain number
 std::string cpu_temp_c(const NodeId&);                     // plain number: what a box without a GPU has
@@ -56,6 +57,7 @@ enum class NodeLeaf {
   host,
   event,
   ack,
+  update,
   gpu_telemetry,
   gpu_temp_c,
   cpu_temp_c

@@ -39,6 +39,8 @@
 #include "telemetry/sampler.h"
 #include "transfer/cache.h"
 #include "transfer/delivery.h"
+#include "transfer/image.h"
+#include "update/updater.h"
 #include "uplink/uplink.h"
 
 namespace kiln::agent {
@@ -250,7 +252,7 @@ struct Agent::Parts {
             state_.farm()),
         journal_(delivery_, config_.data, [this](planner::AttemptEnded ended) { post(std::move(ended)); }),
         slots_(slots_of(config_, hardware_.gpus)),
-        planner_(node_, slots_, state_.epoch(), journalled(delivery_), policy(config_)),
+        planner_(node_, slots_, state_.epoch(), journalled(delivery_), policy(config_, is_flashed_)),
         runner_(session_config()) {
     look_at_cages();
     away_since_ms_ = now_.mono_ms;
@@ -262,6 +264,8 @@ struct Agent::Parts {
     const auto trust = credentials_.trust([this] { post_if_room(Unauthorized{}); });
     cache_.set_url(config_.controller, trust);
     delivery_.set_url(config_.controller, trust);
+    images_.set_url(config_.controller, trust);
+    if (is_flashed_) start_updater();
     watching_.emplace(telemetry_every, [this, survey = Survey(config_)]() mutable { watch(survey); });
   }
 
@@ -296,11 +300,22 @@ struct Agent::Parts {
     return sampler;
   }
 
-  static planner::Policy policy(const Config& config) {
+  // On a flashed box root takes requests for both.
+  static planner::Policy policy(const Config& config, bool is_flashed) {
     planner::Policy policy;
-    policy.may_reboot = !config.reboot.empty();
-    policy.may_sleep = !config.sleep.empty();
+    policy.may_reboot = is_flashed || !config.reboot.empty();
+    policy.may_sleep = is_flashed || !config.sleep.empty();
     return policy;
+  }
+
+  void start_updater() {
+    updater_.emplace(
+        config_.data / "update", config_.box,
+        update::Handlers{
+            .fetch = [this](const auto& offer, const auto& file, const auto& cancelled,
+                            const auto& progress) { return images_.fetch(offer, file, cancelled, progress); },
+            .on_change =
+                [this](const payloads::NodeUpdate& update) { post(planner::UpdateChanged{update}); }});
   }
 
   session::Config session_config() {
@@ -623,18 +638,38 @@ struct Agent::Parts {
     log::info("agent", "{} is cancelled: attempt {}", effect.task.str(), effect.attempt);
     runner_.cancel(effect.task, effect.attempt);
   }
-  void carry_out(const planner::Reboot&) { rest("restart", config_.reboot, gone_within_ms); }
-  void carry_out(const planner::Sleep&) { rest("sleep", config_.sleep, asleep_within_ms); }
+  void carry_out(const planner::Reboot&) {
+    if (updater_) updater_->restarting();
+    rest("restart", config_.reboot, "reboot", gone_within_ms);
+  }
+  void carry_out(const planner::Sleep&) { rest("sleep", config_.sleep, "suspend", asleep_within_ms); }
+  void carry_out(const planner::PublishUpdate& effect) {
+    if (uplink_) uplink_->publish(effect);
+  }
+  void carry_out(const planner::OfferUpdate& effect) {
+    if (updater_) updater_->offer(effect.offer);
+  }
+  void carry_out(const planner::WithdrawUpdate& effect) {
+    if (updater_) updater_->withdraw(effect.rollout);
+  }
   void carry_out(const planner::Remark& effect) { tell(effect.event); }
   void carry_out(const planner::Exit&) { leaving_ = true; }
 
-  // Away from the broker in good order, and back unless the box goes down.
-  void rest(const char* what, const std::vector<std::string>& command, std::int64_t within_ms) {
-    log::info("agent", "this box is told to {}: {}", what, fmt::join(command, " "));
+  // Away from the broker in good order, and back unless the box goes down. `request`: to root, where the
+  // settings name no command.
+  void rest(const char* what, const std::vector<std::string>& command, const char* request,
+            std::int64_t within_ms) {
+    log::info("agent", "this box is told to {}: {}", what,
+              command.empty() ? "root is asked" : fmt::format("{}", fmt::join(command, " ")));
     if (uplink_ && !uplink_->flush(goodbye)) log::warn("agent", "the broker did not take our leave");
     disconnect();
     rest_ = Rest{what, slept_ms(), within_ms};
     return_at_ms_ = now_.mono_ms + within_ms;
+    if (command.empty()) {
+      const auto asked = update::request(config_.box, request);
+      if (!asked) post(RestCommandEnded{asked.error().message});
+      return;
+    }
     rest_command_.emplace(command,
                           [this](std::string trouble) { post(RestCommandEnded{std::move(trouble)}); });
   }
@@ -643,6 +678,7 @@ struct Agent::Parts {
     if (!trouble.empty()) {
       rest_trouble_ = fmt::format("this box was told to {}, which came to nothing: {}", rest_->what, trouble);
       log::warn("agent", "{}", rest_trouble_);
+      if (updater_) updater_->stays_up();
     }
     rest_.reset();
   }
@@ -742,9 +778,11 @@ struct Agent::Parts {
   runtime::Queue<Item> inbox_{inbox_bound};
 
   telemetry::Sampler sampler_;
+  const bool is_flashed_ = !update::image_version(config_.box).empty();
   const telemetry::Hardware hardware_;  // at start: it decides the slots
   transfer::Cache cache_;
   transfer::Delivery delivery_;
+  transfer::ImageFetcher images_;
   Journal journal_;
   const planner::Slots slots_;
   planner::State planner_;
@@ -786,6 +824,7 @@ struct Agent::Parts {
 
   std::optional<Discovery> discovery_;
   std::optional<Every> watching_;
+  std::optional<update::Updater> updater_;  // of a flashed box
   std::optional<RestCommand> rest_command_;
 };
 

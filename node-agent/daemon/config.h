@@ -10,6 +10,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "cage/plan.h"
+#include "update/updater.h"
 
 namespace kiln::agent {
 
@@ -50,6 +51,7 @@ struct Config {
   std::vector<std::string> reboot;
   std::vector<std::string> sleep;
   cage::Settings cage;  // what tasks run in
+  update::Places box;   // of a flashed box
   std::filesystem::path sysfs = "/sys";
   std::optional<Endpoint> mqtt;  // absent: the controller says
   bool check = false;            // --check: look, print, exit

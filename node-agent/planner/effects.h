@@ -37,6 +37,9 @@ struct PublishEvent {
 struct PublishAck {
   payloads::Ack ack;
 };
+struct PublishUpdate {
+  payloads::NodeUpdate update;
+};
 // Leave the broker, raise the sid above this one, and come back after that time.
 struct Reconnect {
   std::uint64_t above_sid = 0;
@@ -57,6 +60,16 @@ struct CancelAttempt {
   std::uint32_t attempt = 0;
 };
 
+// ---- to the updater -----------------------------------------------------------------------------
+
+// Another offer than the one that is shown.
+struct OfferUpdate {
+  payloads::UpdateImage offer;
+};
+struct WithdrawUpdate {
+  std::uint64_t rollout = 0;
+};
+
 // ---- to the shell -------------------------------------------------------------------------------
 
 // Leave the broker in good order, carry out what the settings say, and come back to the broker if the box is
@@ -70,8 +83,8 @@ struct Remark {
 // The program may end. Nothing follows.
 struct Exit {};
 
-using Effect =
-    std::variant<StoreEpoch, PublishStatus, PublishInfo, PublishTasks, PublishProgress, PublishEvent,
-                 PublishAck, Reconnect, StartTask, Prefetch, CancelAttempt, Reboot, Sleep, Remark, Exit>;
+using Effect = std::variant<StoreEpoch, PublishStatus, PublishInfo, PublishTasks, PublishProgress,
+                            PublishEvent, PublishAck, Reconnect, StartTask, Prefetch, CancelAttempt, Reboot,
+                            Sleep, Remark, PublishUpdate, OfferUpdate, WithdrawUpdate, Exit>;
 
 }  // namespace kiln::planner

@@ -97,6 +97,11 @@ struct RestFailed {
   std::string message;  // for people
 };
 
+// Where this box stands with its system; never said by one without an image of Kiln's.
+struct UpdateChanged {
+  payloads::NodeUpdate update;
+};
+
 // ---- from the shell -----------------------------------------------------------------------------
 
 // Someone wants the program to end: the first time work in progress may finish (Policy::stop_wait_ms), the
@@ -107,6 +112,6 @@ struct Tick {};
 
 using Fact = std::variant<CommandReceived, BrokerConnected, BrokerLost, StatusSeen, ControllerSeen,
                           FarmChanged, InfoChanged, ProgressMade, AttemptEnded, Delivered, WarmChanged,
-                          DiskPressure, CageTrouble, RestFailed, StopAsked, Tick>;
+                          DiskPressure, CageTrouble, RestFailed, UpdateChanged, StopAsked, Tick>;
 
 }  // namespace kiln::planner

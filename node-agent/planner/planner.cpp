@@ -226,6 +226,12 @@ class Step {
 
   void operator()(const RestFailed& fact) { event("rest-failed", fact.message); }
 
+  void operator()(const UpdateChanged& fact) {
+    if (s_.update_ == fact.update) return;
+    s_.update_ = fact.update;
+    publish_update();
+  }
+
   // ---- from the shell ---------------------------------------------------------------------------
 
   void operator()(const StopAsked&) {
@@ -353,6 +359,10 @@ class Step {
 
   void on_command(const std::string& cid, const payloads::Reboot&) {
     if (!may_rest(cid, s_.policy_.may_reboot, "restart", "reboot")) return;
+    if (s_.update_ && s_.update_->state == payloads::UpdateState::installed) {
+      s_.update_->state = payloads::UpdateState::restarting;
+      publish_update();  // while somebody hears it
+    }
     rest(cid);
     out_.push_back(Reboot{});
   }
@@ -362,10 +372,34 @@ class Step {
     out_.push_back(Sleep{});
   }
 
+  void on_command(const std::string& cid, const payloads::UpdateImage& offer) {
+    using State = payloads::UpdateState;
+    if (!s_.update_) {
+      return ack(cid, Code::unsupported,
+                 "this box does not run an image of Kiln's: its own package manager updates it");
+    }
+    const auto& now = *s_.update_;
+    if (now.rollout == offer.rollout && now.attempt == offer.attempt && now.image == offer.image) {
+      ack(cid);
+      return publish_update();
+    }
+    if (now.state == State::installing || now.state == State::restarting || s_.stopping_ || s_.resting_) {
+      return ack(cid, Code::conflict,
+                 fmt::format("this box is {}: offer it again when that is over",
+                             s_.stopping_ || s_.resting_ ? "stopping" : to_string(now.state)));
+    }
+    ack(cid);
+    out_.push_back(OfferUpdate{offer});
+  }
+  void on_command(const std::string& cid, const payloads::WithdrawUpdate& withdraw) {
+    ack(cid);
+    if (s_.update_) out_.push_back(WithdrawUpdate{withdraw.rollout});
+  }
+
   void on_command(const std::string& cid, const payloads::UnknownCommand& unknown) {
     ack(cid, Code::unsupported,
         fmt::format("op '{}' is not known to this agent; it knows run, cancel, drain, resume, rebirth, "
-                    "reboot and sleep",
+                    "reboot, sleep, update and withdraw",
                     unknown.op));
   }
 
@@ -696,9 +730,14 @@ class Step {
     out_.push_back(PublishInfo{*s_.info_});
   }
 
+  void publish_update() {
+    if (s_.connected_ && s_.update_) out_.push_back(PublishUpdate{*s_.update_});
+  }
+
   void publish_everything() {
     publish_status();
     publish_info();
+    publish_update();
     s_.progress_shown_ = -1;
     changed_ = true;  // the inventory follows at the end of this step
   }

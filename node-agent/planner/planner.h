@@ -160,6 +160,7 @@ class State {
   bool exited_ = false;
   bool resting_ = false;  // asked to restart or to sleep, and not at the broker again yet
   std::optional<payloads::NodeInfo> info_;
+  std::optional<payloads::NodeUpdate> update_;  // of a box with an image of ours
 
   std::vector<Held> held_;
   std::vector<std::optional<Attempt>> slots_;

@@ -132,6 +132,10 @@ void Uplink::publish(const planner::PublishAck& effect) {
   state_->send(topics::node_ack(state_->config.node), payloads::encode(effect.ack), 1, false);
 }
 
+void Uplink::publish(const planner::PublishUpdate& effect) {
+  state_->send(topics::node_update(state_->config.node), payloads::encode(effect.update), 1, true);
+}
+
 void Uplink::publish(const std::vector<std::pair<std::uint32_t, payloads::GpuTelemetry>>& gpus) {
   const auto& node = state_->config.node;
   for (const auto& [index, values] : gpus) {

@@ -50,6 +50,7 @@ class Uplink {
   void publish(const planner::PublishProgress& effect);
   void publish(const planner::PublishEvent& effect);
   void publish(const planner::PublishAck& effect);
+  void publish(const planner::PublishUpdate& effect);
   void publish(const std::vector<std::pair<std::uint32_t, payloads::GpuTelemetry>>& gpus);
   void publish(const payloads::HostTelemetry& host);
 

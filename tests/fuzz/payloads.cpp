@@ -20,6 +20,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   check(decode_host_telemetry);
   check(decode_node_event);
   check(decode_ack);
+  check(decode_node_update);
   check(decode_job_status);
   check(decode_job_event);
   check(decode_request);

@@ -25,6 +25,8 @@ std::string built(const topics::NodeTopic& topic) {
       return topics::node_event(topic.node);
     case NodeLeaf::ack:
       return topics::node_ack(topic.node);
+    case NodeLeaf::update:
+      return topics::node_update(topic.node);
     case NodeLeaf::gpu_telemetry:
       return topics::gpu_telemetry(topic.node, topic.gpu);
     case NodeLeaf::gpu_temp_c:

@@ -22,11 +22,11 @@ MAY_KNOW = {
     "planner": {"base", "payloads"},
     "accounts": {"base"},
     "enrollment": ADAPTER | {"identity"},
-    "store": ADAPTER | {"scheduler", "accounts", "enrollment", "identity"},
+    "store": ADAPTER | {"scheduler", "accounts", "enrollment", "identity", "rollout"},
     "fleet": ADAPTER | {"scheduler", "identity"},
     "files": ADAPTER | {"scheduler"},
     "http": {"base", "runtime"},
-    "api": ADAPTER | {"scheduler", "http", "compiler", "accounts", "enrollment", "identity"},
+    "api": ADAPTER | {"scheduler", "http", "compiler", "accounts", "enrollment", "identity", "rollout"},
     "web": {"base"},
     "cli": ADAPTER | {"compiler", "identity", "openjd"},
     "uplink": ADAPTER | {"planner"},
@@ -36,9 +36,11 @@ MAY_KNOW = {
     "actions": ADAPTER | {"planner", "openjd"},
     "transfer": ADAPTER | {"planner"},
     "telemetry": ADAPTER | {"planner"},
+    "update": ADAPTER,
+    "rollout": {"base", "payloads", "scheduler"},
 }
-CONTROLLER = {"scheduler", "enrollment", "compiler", "accounts", "store", "fleet", "files", "http", "api", "web", "cli"}
-AGENT = {"planner", "uplink", "session", "actions", "cage", "transfer", "telemetry"}
+CONTROLLER = {"scheduler", "enrollment", "rollout", "compiler", "accounts", "store", "fleet", "files", "http", "api", "web", "cli"}
+AGENT = {"planner", "uplink", "session", "actions", "cage", "transfer", "telemetry", "update"}
 DAEMON_MAY_KNOW = {
     "controller": ADAPTER | {"identity"} | (CONTROLLER - {"cli"}),
     "node-agent": ADAPTER | {"identity"} | AGENT,
@@ -59,7 +61,7 @@ OWNED = {
     r"sodium": "accounts",
 }
 # The pure rooms: no clock, no log, no I/O, no randomness, no threads, ordered containers only.
-PURE = {"scheduler", "compiler", "planner", "openjd"}
+PURE = {"scheduler", "compiler", "planner", "openjd", "rollout"}
 IMPURE = re.compile(
     r"#include <(chrono|thread|mutex|atomic|future|condition_variable|random|iostream|fstream|filesystem|"
     r"unordered_map|unordered_set|cstdio|ctime|unistd\.h|sys/[^>]*|time\.h|stdio\.h)>"

@@ -18,7 +18,7 @@ _kiln_values() {
 _kiln() {
   local cur prev words cword
   _init_completion || return
-  local commands="submit types jobs job why wait cancel pause resume retry accept requeue set delete priority watch logs productions stats farm nodes node drain undrain forgive download film trust viewer login logout whoami user token audit"
+  local commands="submit types jobs job why wait cancel pause resume retry accept requeue set delete priority watch logs productions stats farm nodes node drain undrain forgive download film image update trust viewer login logout whoami user token audit"
   local verbs="show enable disable drain resume forgive wake sleep reboot forget tag schedule limits boots keys approve reject revoke rotate token tokens remove-token expect"
   local globals="--help --json --server --blender --token"
   local command="" position=0 i
@@ -29,7 +29,7 @@ _kiln() {
         --project | --sequence | --shot | \
         --device | --retries | --fail-pct | --max-run | --stall | \
         --state | -s | --limit | -l | --frame | --task | --fps | --folder | --project | --sequence | --shot | --step | --hours | \
-        --max-slots | --max-nodes | --tag | --after | --start | --fair-share | --soft | --hard | --sleep-after | --token | --label | --uses | --days | --role | --user) ((i++)) ;;
+        --max-slots | --max-nodes | --tag | --after | --start | --fair-share | --soft | --hard | --sleep-after | --token | --label | --uses | --days | --role | --user | --version | --machine | --canary | --nodes | --window | --at-once | --soak) ((i++)) ;;
       -*) ;;
       *) if [[ -z $command ]]; then command=${words[i]}; else ((position++)); fi ;;
     esac
@@ -46,7 +46,7 @@ _kiln() {
     --fair-share) mapfile -t COMPREPLY < <(compgen -W "on off" -- "$cur") && return ;;
     --blender) _filedir && return ;;
     --server | --frames | -f | --name | -n | --priority | --param | -p | --frame-by-frame | --chunk | --noop | --limit | -l | --frame | --task | --fps | --retries | --fail-pct | --max-run | --stall | \
-      --project | --sequence | --shot | --step | --hours | --max-slots | --max-nodes | --tag | --start | --soft | --hard | --sleep-after | --token | --label | --uses | --days | --user) return ;;
+      --project | --sequence | --shot | --step | --hours | --max-slots | --max-nodes | --tag | --start | --soft | --hard | --sleep-after | --token | --label | --uses | --days | --user | --machine | --canary | --nodes | --window | --at-once | --soak) return ;;
     --role) mapfile -t COMPREPLY < <(compgen -W "viewer artist operator administrator" -- "$cur") && return ;;
   esac
 
@@ -66,6 +66,8 @@ _kiln() {
       token) options+=" --user --role --days" ;;
       audit) options+=" --limit --user" ;;
       node) options+=" --label --uses --days --soft --hard --sleep-after" ;;
+      image) options+=" --version --machine" ;;
+      update) options+=" --canary --nodes --window --at-once --soak" ;;
       logs) options+=" --frame --task --follow" ;;
       download) options+=" --frames --zip" ;;
       film) options+=" --fps --frames --folder" ;;
@@ -82,6 +84,9 @@ _kiln() {
     types:1) mapfile -t COMPREPLY < <(compgen -W "$(_kiln_ask types | tr '{' '\n' | grep '"built_in"' | _kiln_values name)" -- "$cur") ;;
     job:0 | why:0 | set:0 | stats:0 | wait:0 | cancel:0 | pause:0 | resume:0 | retry:0 | accept:0 | requeue:0 | delete:0 | priority:0 | watch:0 | logs:0 | download:0 | film:0)
       mapfile -t COMPREPLY < <(compgen -W "$(_kiln_ask jobs --limit 100 | _kiln_values number)" -- "$cur") ;;
+    image:0) mapfile -t COMPREPLY < <(compgen -W "add list remove" -- "$cur") ;;
+    image:1) _filedir raucb ;;
+    update:0) mapfile -t COMPREPLY < <(compgen -W "status pause resume stop $(_kiln_ask image list | grep -oE '"version": *"[^"]*"' | cut -d'"' -f4)" -- "$cur") ;;
     user:0) mapfile -t COMPREPLY < <(compgen -W "list add set remove" -- "$cur") ;;
     token:0) mapfile -t COMPREPLY < <(compgen -W "list add remove" -- "$cur") ;;
     node:0) mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur") ;;

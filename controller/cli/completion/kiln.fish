@@ -21,14 +21,14 @@ complete -c kiln -l blender -r -F -d 'Blender program that looks into scenes'
 complete -c kiln -n __fish_use_subcommand -l version -d 'Show the version'
 
 set -l commands submit types jobs job wait cancel pause resume retry accept requeue delete priority watch logs nodes drain undrain forgive download film \
-    why set productions stats farm node trust viewer login logout whoami user token audit
+    why set productions stats farm node image update trust viewer login logout whoami user token audit
 set -l descriptions 'Send a scene and have it rendered' 'List the job types' 'List jobs, the newest first' 'Show one job' \
     'Wait until a job has ended' 'End a job' 'Start no more of its tasks' 'Go on with a paused job' \
     'Render again what failed' 'Say that held frames are right' 'Render held frames again' 'Remove a job and its frames' 'Change a job\'s priority' 'Watch live' \
     'Show what the renderer said' 'List the boxes of the farm' 'Let a node finish and take nothing new' \
     'Let a drained node work again' 'End a node\'s quarantine' 'Fetch a job\'s frames' 'Make an MP4 of a job\'s frames' \
     'Say why a job waits' 'Change a job while it lives' 'Totals of projects, sequences and shots' 'How long tasks took' \
-    'Show the farm, or change its settings' 'Show or change one box' \
+    'Show the farm, or change its settings' 'Show or change one box' 'Update bundles for boxes' 'Bring an image onto the boxes' \
     'Believe a controller over the network' 'User and password for the live MQTT tree' 'Log in at the controller' 'Remove the token' \
     'Say who you are there' 'Who may use the farm' 'Keys for scripts' 'Who changed what'
 for i in (seq (count $commands))
@@ -76,6 +76,16 @@ complete -c kiln -n '__fish_seen_subcommand_from user; and not __fish_seen_subco
 complete -c kiln -n '__fish_seen_subcommand_from token; and not __fish_seen_subcommand_from list add remove node' -a 'list add remove'
 complete -c kiln -n '__fish_seen_subcommand_from user token' -l role -x -a 'viewer artist operator administrator' -d 'What it may do'
 complete -c kiln -n '__fish_seen_subcommand_from login token' -l days -x -d 'How long it lasts'
+complete -c kiln -n '__fish_seen_subcommand_from image; and not __fish_seen_subcommand_from add list remove' -a 'add list remove'
+complete -c kiln -n '__fish_seen_subcommand_from image' -k -a '(__fish_complete_suffix .raucb)'
+complete -c kiln -n '__fish_seen_subcommand_from image' -l version -x -d 'What boxes will say that run it'
+complete -c kiln -n '__fish_seen_subcommand_from image' -l machine -x -d 'The boxes that it fits'
+complete -c kiln -n '__fish_seen_subcommand_from update; and not __fish_seen_subcommand_from status pause resume stop' -a 'status pause resume stop'
+complete -c kiln -n '__fish_seen_subcommand_from update' -l canary -x -d 'Share that goes first'
+complete -c kiln -n '__fish_seen_subcommand_from update' -l nodes -x -d 'These alone'
+complete -c kiln -n '__fish_seen_subcommand_from update' -l window -x -d 'Restarts happen then'
+complete -c kiln -n '__fish_seen_subcommand_from update' -l at-once -x -d 'Boxes under way at a time'
+complete -c kiln -n '__fish_seen_subcommand_from update' -l soak -x -d 'Minutes that the first ones are watched'
 complete -c kiln -n '__fish_seen_subcommand_from types' -a 'show (__kiln_types)'
 complete -c kiln -n '__fish_seen_subcommand_from download' -l zip -d 'As one archive'
 complete -c kiln -n '__fish_seen_subcommand_from jobs' -s s -l state -x -a 'queued running paused done failed cancelled' -d 'Only these'

@@ -12,6 +12,7 @@ import { Nodes } from "./nodes";
 import "./page.css";
 import { Login, MeContext } from "./people";
 import { findMe, follow, whenNobody } from "./server";
+import { RolloutPanel } from "./updates";
 
 const errorShown_ms = 8000;
 
@@ -40,7 +41,8 @@ function FarmPage({ onLeft }: { onLeft: () => void }) {
           <>
             {boxes && waiting > 0 && <Boxes boxes={boxes} nodes={farm.nodes} onError={setError} />}
             <Frames frames={farm.frames} jobs={farm.jobs} />
-            <Nodes nodes={farm.nodes} boxes={boxes} info={farm.info} jobs={farm.jobs} onError={setError} />
+            {farm.rollout && <RolloutPanel rollout={farm.rollout} onError={setError} />}
+            <Nodes nodes={farm.nodes} boxes={boxes} info={farm.info} jobs={farm.jobs} rollout={farm.rollout} onError={setError} />
             {boxes && waiting === 0 && <Boxes boxes={boxes} nodes={farm.nodes} onError={setError} />}
             <Jobs jobs={farm.jobs} nodes={farm.nodes} onError={setError} />
             <FarmPanel farm={farm} onError={setError} />

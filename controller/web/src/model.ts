@@ -162,6 +162,32 @@ export interface FarmNode {
   tasks?: HeldTask[];
   gpus?: GpuLive[];
   host?: Host;
+  update?: NodeUpdate;
+}
+
+// Of a box that runs an image of Kiln's.
+export interface NodeUpdate {
+  version: string;
+  machine?: string;
+  slot?: string;
+  state: "idle" | "downloading" | "downloaded" | "installing" | "installed" | "restarting" | "good" | "rolled-back" | "failed";
+  image?: string;
+  rollout?: number;
+  percent?: number;
+  message?: string;
+}
+
+export interface Rollout {
+  number: number;
+  state: "running" | "paused" | "halted" | "done" | "stopped";
+  phase: "canary" | "soak" | "rest";
+  reason?: string;
+  version: string;
+  machine: string;
+  window?: Hours[];
+  ended_ms?: number;
+  counts: { all: number; waiting: number; updating: number; good: number; rolled_back: number; failed: number; skipped: number };
+  nodes?: { node: string; step: string; message?: string }[];
 }
 
 // A box that has asked to join, and what became of it.
@@ -264,13 +290,14 @@ export interface Farm {
   jobs: Job[];
   nodes: FarmNode[];
   frames: Frame[];
+  rollout?: Rollout; // the newest
 }
 
 export const emptyFarm: Farm = { connected: false, boxes: 0, jobs: [], nodes: [], frames: [] };
 
 export type Change =
   | { type: "connected"; connected: boolean }
-  | { type: "snapshot"; data: { farm: FarmInfo; summary: Summary; jobs: Job[]; nodes: FarmNode[]; results: Frame[] } }
+  | { type: "snapshot"; data: { farm: FarmInfo; summary: Summary; jobs: Job[]; nodes: FarmNode[]; results: Frame[]; rollout?: Rollout | null } }
   | { type: "job"; data: Job }
   | { type: "job_erased"; data: { id: string } }
   | { type: "node"; data: FarmNode }
@@ -279,10 +306,11 @@ export type Change =
   | { type: "node_live"; data: Partial<FarmNode> & { id: string } }
   | { type: "task"; data: { job: string; task: string; state: string; results?: Frame[] } }
   | { type: "summary"; data: Summary }
+  | { type: "rollout"; data: Rollout }
   | { type: "enrollments"; data: object }
   | { type: "alarm"; data: { alarms: string[] } };
 
-export const changeTypes = ["snapshot", "job", "job_erased", "node", "node_erased", "farm", "node_live", "task", "summary", "enrollments", "alarm"] as const;
+export const changeTypes = ["snapshot", "job", "job_erased", "node", "node_erased", "farm", "node_live", "task", "summary", "rollout", "enrollments", "alarm"] as const;
 
 const framesShown = 24;
 
@@ -309,6 +337,7 @@ export function change(farm: Farm, event: Change): Farm {
         jobs: [...event.data.jobs].sort(newestFirst),
         nodes: [...event.data.nodes].sort(byName),
         frames: event.data.results.slice(0, framesShown),
+        rollout: event.data.rollout ?? undefined,
       };
     case "job":
       // The whole job, as well: a limit or a tag that it does not name any more is gone.
@@ -339,6 +368,8 @@ export function change(farm: Farm, event: Change): Farm {
       return { ...farm, frames: [...[...event.data.results].reverse(), ...farm.frames].slice(0, framesShown) };
     case "summary":
       return { ...farm, summary: event.data };
+    case "rollout":
+      return { ...farm, rollout: event.data };
     case "enrollments":
       return { ...farm, boxes: farm.boxes + 1 };
     case "alarm":

@@ -4,9 +4,10 @@ import uPlot from "uplot";
 import { Identity } from "./boxes";
 import { ago, duration, gib } from "./format";
 import { hoursText, parseHours } from "./hours";
-import type { BoxKey, FarmInfo, FarmNode, HeldTask, Job } from "./model";
+import type { BoxKey, FarmInfo, FarmNode, HeldTask, Job, Rollout } from "./model";
 import { useMay } from "./people";
 import { ask } from "./server";
+import { UpdateLine } from "./updates";
 
 const historyPoints = 450; // 15 minutes of a GPU's 2 s samples
 
@@ -168,11 +169,12 @@ function Settings({ node, info, onClose, onError }: {
   );
 }
 
-function Tile({ node, box, info, jobs, onError }: {
+function Tile({ node, box, info, jobs, rollout, onError }: {
   node: FarmNode;
   box: BoxKey | undefined; // for those who may see it
   info: FarmInfo | undefined;
   jobs: Job[];
+  rollout: Rollout | undefined;
   onError: (text: string) => void;
 }) {
   const { operate } = useMay();
@@ -238,6 +240,7 @@ function Tile({ node, box, info, jobs, onError }: {
       {running.map((task) => <Running key={task.task} task={task} jobs={jobs} />)}
       {alive && !running.length && <p class="quiet idle">idle</p>}
       {!alive && <p class="quiet idle">last heard {ago(node.last_seen_ms, Date.now())}</p>}
+      {node.update && <UpdateLine update={node.update} rollout={rollout} />}
       {node.quarantine && (
         <p class="problem">
           Quarantined until {new Date(node.quarantine.until_ms).toLocaleTimeString()}: {node.quarantine.reason}
@@ -252,6 +255,7 @@ function Tile({ node, box, info, jobs, onError }: {
       )}
       <p class="quiet foot">
         {renderers.map((one) => `${one.name} ${one.version}`).join(", ")}
+        {node.update && `${renderers.length ? " · " : ""}image ${node.update.version}`}
         {node.host && ` · ${gib(node.host.mem_used_mib)} of ${gib(node.host.mem_total_mib)}`}
         {node.host && ` · ${gib(node.host.disk_free_mib)} free`}
         {waiting > 0 && ` · ${waiting} ready`}
@@ -265,11 +269,12 @@ function Tile({ node, box, info, jobs, onError }: {
   );
 }
 
-export function Nodes({ nodes, boxes, info, jobs, onError }: {
+export function Nodes({ nodes, boxes, info, jobs, rollout, onError }: {
   nodes: FarmNode[];
   boxes: BoxKey[] | undefined;
   info: FarmInfo | undefined;
   jobs: Job[];
+  rollout: Rollout | undefined;
   onError: (text: string) => void;
 }) {
   return (
@@ -280,7 +285,7 @@ export function Nodes({ nodes, boxes, info, jobs, onError }: {
           {nodes.map((node) => (
             <Tile
               key={node.id} node={node} box={boxes?.find((box) => box.id === node.id)} info={info} jobs={jobs}
-              onError={onError}
+              rollout={rollout} onError={onError}
             />
           ))}
         </div>

@@ -23,9 +23,11 @@ std::string path_of(std::string_view pattern) {
       {"{fingerprint}", "k3xq-7jv2-m5nw-4hfa"},
       {"{task}", "1-aaaaa-0"},
       {"{n}", "1"},
+      {"{boot}", "5b8a3bd6-8c7e-4f0e-9d5a-0123456789ab"},
       {"{path...}", "a.png"},
       {"types/{name}", "types/noop"},
       {"{name}", "nobody"},
+      {"{number}", "1"},
       {"{digest}", "sha256:00"}};
   std::string path(pattern);
   for (const auto& [name, value] : names) {

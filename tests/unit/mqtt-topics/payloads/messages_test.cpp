@@ -122,9 +122,50 @@ void every_command_survives_the_wire() {
   of_template.of_template = {digest, 1, 40, 3, true};
   for (const auto& op : std::initializer_list<decltype(Command::op)>{
            run, noop, of_template, CancelTask{run.task, 2}, Drain{}, Resume{}, Rebirth{}, Reboot{}, Sleep{},
-           UnknownCommand{"update"}}) {
+           UpdateImage{3, 1, digest, 261'700'000, "0.2.0"}, WithdrawUpdate{3}, UnknownCommand{"polish"}}) {
     round_trip(Command{"c1", 24, op}, decode_command);
   }
+}
+
+void an_update_survives_the_wire_and_nonsense_is_named() {
+  NodeUpdate idle;
+  idle.version = "0.1.0";
+  idle.machine = "kiln-amd64-trixie-bare";
+  round_trip(idle, decode_node_update);
+  NodeUpdate update = idle;
+  update.slot = "B";
+  update.image = digest;
+  update.rollout = 7;
+  update.attempt = 2;
+  update.percent = 41.5;
+  update.message = "it did not start";
+  for (const auto state :
+       {UpdateState::downloading, UpdateState::downloaded, UpdateState::installing, UpdateState::installed,
+        UpdateState::restarting, UpdateState::good, UpdateState::rolled_back, UpdateState::failed}) {
+    update.state = state;
+    round_trip(update, decode_node_update);
+    check(parse_update_state(to_string(state)) == state);
+  }
+  const struct {
+    const char* text;
+    const char* wrong;
+  } cases[] = {
+      {R"({"version":"1","state":"updating"})", "rolled-back"},
+      {R"({"state":"idle"})", "version"},
+      {R"({"version":"1","state":"good"})", "only what is idle has none"},
+      {R"({"version":"1","state":"good","image":"sha256:12"})", "image"},
+      {R"({"version":"1","state":"good","image":7})", "image"},
+      {R"({"version":"a\nb","state":"idle"})", "version"},
+  };
+  for (const auto& one : cases) {
+    const auto got = decode_node_update(one.text);
+    check(!got);
+    check_contains(got.error().message, one.wrong);
+  }
+  const auto bad = decode_command(
+      R"({"op":"update","cid":"c","epoch":1,"rollout":1,"attempt":0,"image":"x","bytes":1,"version":"1"})");
+  check(!bad);
+  check_contains(bad.error().message, "attempts count from 1");
 }
 
 void the_sizes_hold_that_the_contract_promises() {
@@ -289,6 +330,8 @@ int main() {
   return kiln::test::run(
       "messages", {{"every message survives the wire", every_message_survives_the_wire},
                    {"every command survives the wire", every_command_survives_the_wire},
+                   {"an update survives the wire, and nonsense is named",
+                    an_update_survives_the_wire_and_nonsense_is_named},
                    {"the sizes hold that the contract promises", the_sizes_hold_that_the_contract_promises},
                    {"numbers for people have one decimal", numbers_for_people_have_one_decimal},
                    {"a longer inventory than fits keeps its head",

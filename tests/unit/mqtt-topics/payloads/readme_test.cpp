@@ -82,6 +82,7 @@ void every_example_is_read_and_written_back_as_it_stands() {
       {"kiln/v1/nodes/<id>/host", json(decode_host_telemetry)},
       {"kiln/v1/nodes/<id>/event", json(decode_node_event)},
       {"kiln/v1/nodes/<id>/ack", json(decode_ack)},
+      {"kiln/v1/nodes/<id>/update", json(decode_node_update)},
       {"kiln/v1/cmd/<id>", json(decode_command)},
       {"kiln/v1/cmd/all", json(decode_command)},
       {"kiln/v1/jobs/<job>/status", json(decode_job_status)},

@@ -42,6 +42,7 @@ void the_page_has_exactly_the_topics_that_are_built() {
                                        topics::node_host(node),
                                        topics::node_event(node),
                                        topics::node_ack(node),
+                                       topics::node_update(node),
                                        topics::gpu_telemetry(node, 0),
                                        topics::gpu_temp_c(node, 0),
                                        topics::cpu_temp_c(node),

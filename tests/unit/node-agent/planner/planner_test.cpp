@@ -53,6 +53,13 @@ struct Printer {
   std::string operator()(const Reboot&) const { return "reboot"; }
   std::string operator()(const Sleep&) const { return "sleep"; }
   std::string operator()(const Remark& e) const { return "remark " + e.event.kind; }
+  std::string operator()(const PublishUpdate& e) const {
+    return fmt::format("update {}-{} {}", e.update.rollout, e.update.attempt, p::to_string(e.update.state));
+  }
+  std::string operator()(const OfferUpdate& e) const {
+    return fmt::format("offer {}-{}", e.offer.rollout, e.offer.attempt);
+  }
+  std::string operator()(const WithdrawUpdate& e) const { return fmt::format("withdraw {}", e.rollout); }
   std::string operator()(const Exit&) const { return "exit"; }
 };
 
@@ -592,6 +599,54 @@ void an_idle_box_takes_leave_and_rests_once() {
        });
 }
 
+// ---- updates ------------------------------------------------------------------------------------
+
+p::UpdateImage image_offer(std::uint64_t rollout, std::uint32_t attempt) {
+  return {rollout, attempt, scene_a, 1000, "0.2.0"};
+}
+Fact update_is(p::UpdateState state, std::uint64_t rollout = 3, std::uint32_t attempt = 1) {
+  p::NodeUpdate update;
+  update.version = "0.1.0";
+  update.state = state;
+  if (state != p::UpdateState::idle) {
+    update.image = scene_a;
+    update.rollout = rollout;
+    update.attempt = attempt;
+  }
+  return UpdateChanged{update};
+}
+
+void a_box_without_an_image_takes_no_update() {
+  auto node = Node::online();
+  check_equal(node.lines(command("c1", image_offer(3, 1))), "ack c1 unsupported");
+  check_equal(node.lines(command("c2", p::WithdrawUpdate{3})), "ack c2 ok");
+}
+
+void an_offer_is_taken_once_and_shown_again() {
+  auto node = Node::online(1, rests);
+  using U = p::UpdateState;
+  play(node, {
+                 {update_is(U::idle), "update 0-0 idle"},
+                 {update_is(U::idle), ""},  // no news
+                 {command("u1", image_offer(3, 1)), "ack u1 ok; offer 3-1"},
+                 {update_is(U::downloading), "update 3-1 downloading"},
+                 {command("u1", image_offer(3, 1)), "ack u1 ok; update 3-1 downloading"},
+                 {command("u2", p::WithdrawUpdate{3}), "ack u2 ok; withdraw 3"},
+                 {update_is(U::installing), "update 3-1 installing"},
+                 {command("u3", image_offer(4, 1)), "ack u3 conflict"},  // root is at it
+                 {update_is(U::installed), "update 3-1 installed"},
+                 {command("u3", image_offer(4, 1)), "ack u3 ok; offer 4-1"},
+             });
+}
+
+void a_box_says_that_it_restarts_into_its_update_before_it_leaves() {
+  auto node = Node::online(1, rests);
+  node.feed(update_is(p::UpdateState::installed));
+  check_equal(node.lines(command("c1", p::Reboot{})),
+              "update 3-1 restarting; ack c1 ok; status offline sid 3; reboot");
+  check_contains(node.lines(BrokerConnected{4}), "update 3-1 restarting");
+}
+
 void a_drained_box_rests_and_is_still_drained_when_it_is_back() {
   auto node = Node::online(1, rests);
   node.feed(command("c1", p::Drain{}));
@@ -1065,6 +1120,10 @@ int main() {
         a_box_that_turns_out_smaller_still_gets_done_with_what_it_took},
        {"a box that does not know its memory takes anything",
         a_box_that_does_not_know_its_memory_takes_anything},
+       {"a box without an image takes no update", a_box_without_an_image_takes_no_update},
+       {"an offer is taken once, and shown again", an_offer_is_taken_once_and_shown_again},
+       {"a box says that it restarts into its update before it leaves",
+        a_box_says_that_it_restarts_into_its_update_before_it_leaves},
        {"an idle box takes leave and rests, once", an_idle_box_takes_leave_and_rests_once},
        {"a drained box rests, and is still drained when it is back",
         a_drained_box_rests_and_is_still_drained_when_it_is_back},

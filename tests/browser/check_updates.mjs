@@ -1,0 +1,63 @@
+// node check_updates.mjs URL PICTURES: a rollout that is halted, resumed, paused and stopped, as a person sees it.
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const [url, pictures] = process.argv.slice(2);
+const browser = await chromium.launch({
+  executablePath: "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"],
+});
+
+async function open(viewport, colorScheme) {
+  const context = await browser.newContext({ viewport, colorScheme });
+  const page = await context.newPage();
+  const troubles = [];
+  page.on("pageerror", (error) => troubles.push(String(error)));
+  page.on("console", (message) => message.type() === "error" && troubles.push(message.text()));
+  await page.goto(url, { waitUntil: "load" });
+  await page.locator(".rollout").waitFor();
+  return { page, context, troubles };
+}
+
+async function fits(page) {
+  const [wide, window] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
+  assert.ok(wide <= window, `the page is ${wide} px wide in a window of ${window}`);
+}
+
+{
+  const { page, context, troubles } = await open({ width: 1440, height: 1000 }, "dark");
+  const rollout = page.locator(".rollout");
+  assert.match(await rollout.innerText(), /Image 2\.0\.0[^]*halted[^]*0 of 3 boxes good[^]*box-1 went back[^]*not running/);
+  assert.match(await page.locator(".alarms").innerText(), /update to 2\.0\.0 is halted/);
+  const tile = (name) => page.locator(".node", { hasText: name });
+  assert.match(await tile("box-1").innerText(), /rolled back[^]*not running[^]*other slot is bad/);
+  assert.match(await tile("box-3").innerText(), /image 1\.0\.0/);
+  await page.screenshot({ path: join(pictures, "update-halted.png") });
+  await fits(page);
+
+  // Another box goes first, and it takes its time.
+  await rollout.getByRole("button", { name: "Resume" }).click();
+  await tile("box-2").getByText("installing").waitFor();
+  assert.match(await tile("box-2").innerText(), /image 1\.0\.0 → 2\.0\.0 · installing[^]*50 %/);
+  assert.match(await rollout.innerText(), /running[^]*1 under way/);
+  await page.locator(".alarms").waitFor({ state: "detached" });
+  await page.screenshot({ path: join(pictures, "update.png") });
+  await rollout.getByRole("button", { name: "Pause" }).click();
+  await rollout.getByText("paused", { exact: true }).waitFor();
+  assert.deepEqual(troubles, []);
+  await context.close();
+}
+{
+  const { page, context, troubles } = await open({ width: 390, height: 844 }, "light");
+  await page.screenshot({ path: join(pictures, "update-phone.png"), fullPage: true });
+  await fits(page);
+  const rollout = page.locator(".rollout");
+  await rollout.getByRole("button", { name: "Stop" }).click();
+  await rollout.getByText("stopped", { exact: true }).waitFor();
+  assert.equal(await rollout.getByRole("button").count(), 0);
+  assert.deepEqual(troubles, []);
+  await context.close();
+}
+await browser.close();
+console.log("the page shows the rollout");
