@@ -39,6 +39,12 @@ struct SaveFarm {
 struct SaveUsage {
   UsageRow row;
 };
+struct SaveRenderer {
+  RendererRow row;
+};
+struct EraseRenderer {
+  std::string name;
+};
 struct EraseNode {
   NodeId node;
 };
@@ -129,6 +135,7 @@ struct Remark {
 using Effect =
     std::variant<SaveJob, SaveTask, SaveAttempt, SaveResult, SaveNode, EraseJob, AcceptFiles, DropFiles,
                  SendCommand, SendRebirth, Answer, JobChanged, JobErased, TaskChanged, NodeChanged, Remark,
-                 SaveFarm, SaveUsage, EraseNode, WakeNode, NodeErased, FarmChanged>;
+                 SaveFarm, SaveUsage, EraseNode, WakeNode, NodeErased, FarmChanged,
+                 SaveRenderer, EraseRenderer>;
 
 }  // namespace kiln::scheduler
