@@ -99,6 +99,12 @@ constexpr std::array table{
     Access{Method::delete_, "/api/v1/known-fingerprints/{fingerprint}",            Least::operator_},
     Access{Method::get,     "/api/v1/mqtt-viewer",                                 Least::operator_},
 
+    Access{Method::get,     "/api/v1/renderers",                                   Least::viewer},
+    Access{Method::get,     "/api/v1/renderers/{name}",                            Least::viewer},
+    // What is put there runs on every node that is asked to: caged, yet no artist's business.
+    Access{Method::post,    "/api/v1/renderers",                                   Least::operator_},
+    Access{Method::delete_, "/api/v1/renderers/{name}",                            Least::operator_},
+
     Access{Method::get,     "/api/v1/nodes",                                       Least::viewer},
     Access{Method::get,     "/api/v1/nodes/{id}",                                  Least::viewer},
     Access{Method::get,     "/api/v1/nodes/{id}/telemetry",                        Least::viewer},

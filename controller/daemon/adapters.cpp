@@ -62,6 +62,10 @@ Result<scheduler::FarmSettings> DatabaseReader::settings() {
   return reader_.settings();
 }
 
+Result<std::vector<scheduler::RendererRow>> DatabaseReader::renderers() {
+  return reader_.renderers();
+}
+
 // ---- DiskStorage ----
 
 namespace {
@@ -146,6 +150,10 @@ Result<std::unique_ptr<api::Upload>> DiskStorage::put_blob(const std::string& di
                             (total + mib - 1) / mib));
   }
   return upload_of(blobs_.begin(digest, total, offset));
+}
+
+Status DiskStorage::remove_blob(const std::string& digest) {
+  return blobs_.remove(digest);
 }
 
 Result<std::string> DiskStorage::put_text(std::string_view text) {

@@ -157,6 +157,12 @@ Result<OpenFile> Blobs::open(std::string_view digest) const {
   return fail(Code::not_found, fmt::format("no blob {} here", digest.substr(0, 128)));
 }
 
+Status Blobs::remove(std::string_view digest) {
+  if (!is_digest(digest)) return {};
+  if (::unlink(state_->layout.blob(digest).c_str()) == 0 || errno == ENOENT) return {};
+  return fail(runtime::os_error(errno, fmt::format("removing the blob {}", digest)));
+}
+
 Result<std::string> Blobs::read(std::string_view digest, std::uint64_t max_bytes) const {
   if (!has(digest)) return fail(Code::not_found, fmt::format("no blob {} here", digest.substr(0, 128)));
   return runtime::read_file(state_->layout.blob(digest), max_bytes);

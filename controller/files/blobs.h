@@ -62,6 +62,9 @@ class Blobs {
   // Stores a text of ours (a manifest). Returns its digest. Errors: full, io.
   Result<std::string> put_bytes(std::string_view bytes);
 
+  // It is not here any more; what has it open goes on. Errors: io.
+  Status remove(std::string_view digest);
+
   // Removes partials untouched for so long, and those that cannot be continued once nobody writes them: at
   // start and now and then. Returns how many.
   Result<std::size_t> sweep_partials(std::int64_t now_unix_s, std::int64_t max_age_s);

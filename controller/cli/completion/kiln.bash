@@ -18,7 +18,7 @@ _kiln_values() {
 _kiln() {
   local cur prev words cword
   _init_completion || return
-  local commands="submit types jobs job why wait cancel pause resume retry accept requeue set delete priority watch logs productions stats farm nodes node drain undrain forgive download film"
+  local commands="submit types renderer jobs job why wait cancel pause resume retry accept requeue set delete priority watch logs productions stats farm nodes node drain undrain forgive download film"
   local verbs="show enable disable drain resume forgive wake sleep reboot forget tag schedule limits"
   local globals="--help --json --server --blender"
   local command="" position=0 i
