@@ -23,6 +23,7 @@
 #include "runtime/log.h"
 #include "runtime/sha256.h"
 #include "transfer/backoff.h"
+#include "transfer/blob_store.h"
 
 namespace kiln::transfer {
 
@@ -258,14 +259,18 @@ Result<Renderer> Renderers::State::fetch(const payloads::Bundle& bundle, const C
   std::unique_lock lock(mutex);
   fetching.erase(key);
   changed.notify_all();
-  auto here = done ? take(key, bundle) : std::nullopt;
+  std::optional<Renderer> here;
+  if (done) {
+    items[key] = {bundle, now_ns(), 0};
+    here = take(key, bundle);
+  }
   lock.unlock();
   tell();
   if (!done) return fail(std::move(done.error()).with(fmt::format("while fetching {}", bundle.name)));
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   log::info(room, "{} is here: {} fetched, {} unpacked, {:.1f} s", key, human_bytes(bundle.size),
             human_bytes(bundle.unpacked_bytes), took.count());
-  KILN_ASSERT(here.has_value());  // nobody evicts what is as new as this, before it was held once
+  KILN_ASSERT(here.has_value());
   return std::move(*here);
 }
 
@@ -286,7 +291,6 @@ Status Renderers::State::fetch_alone(const std::string& key, const payloads::Bun
   if (done) done = unpack(key, bundle, cancelled);
   const std::lock_guard lock(mutex);
   reserved -= needed;
-  if (done) items[key] = {bundle, now_ns(), 0};
   return done;
 }
 
