@@ -27,7 +27,7 @@ _kiln() {
       --server | --blender | --frames | -f | --name | -n | --priority | --param | -p | --chunk | --format | --download | -d | --noop | \
         --type | -t | --template | --env | --frame-by-frame | --after | --start | --tag | --max-slots | --max-nodes | \
         --project | --sequence | --shot | \
-        --device | --retries | --fail-pct | --max-run | --stall | \
+        --device | --renderer | --retries | --fail-pct | --max-run | --stall | \
         --state | -s | --limit | -l | --frame | --task | --fps | --folder | --project | --sequence | --shot | --step | --hours | \
         --max-slots | --max-nodes | --tag | --after | --start | --fair-share | --soft | --hard | --sleep-after) ((i++)) ;;
       -*) ;;
@@ -53,7 +53,7 @@ _kiln() {
     local options=$globals
     case $command in
       "") options+=" --version" ;;
-      submit) options+=" --frames --name --priority --chunk --format --autoexec --device --retries --fail-pct --max-run --stall --paused --no-pack --wait --download --noop --type --template --param --env --frame-by-frame --film --after --start --tag --max-slots --max-nodes --limit --project --sequence --shot" ;;
+      submit) options+=" --frames --name --priority --chunk --format --autoexec --device --renderer --retries --fail-pct --max-run --stall --paused --no-pack --wait --download --noop --type --template --param --env --frame-by-frame --film --after --start --tag --max-slots --max-nodes --limit --project --sequence --shot" ;;
       jobs) options+=" --state --limit --project --sequence --shot" ;;
       requeue) options+=" --failed --all --frames --step" ;;
       set) options+=" --priority --max-slots --max-nodes --tag --after --start" ;;

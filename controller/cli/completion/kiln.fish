@@ -20,14 +20,14 @@ complete -c kiln -l blender -r -F -d 'Blender program that looks into scenes'
 complete -c kiln -n __fish_use_subcommand -l version -d 'Show the version'
 
 set -l commands submit types jobs job wait cancel pause resume retry accept requeue delete priority watch logs nodes drain undrain forgive download film \
-    why set productions stats farm node
+    why set productions stats farm node renderer
 set -l descriptions 'Send a scene and have it rendered' 'List the job types' 'List jobs, the newest first' 'Show one job' \
     'Wait until a job has ended' 'End a job' 'Start no more of its tasks' 'Go on with a paused job' \
     'Render again what failed' 'Say that held frames are right' 'Render held frames again' 'Remove a job and its frames' 'Change a job\'s priority' 'Watch live' \
     'Show what the renderer said' 'List the boxes of the farm' 'Let a node finish and take nothing new' \
     'Let a drained node work again' 'End a node\'s quarantine' 'Fetch a job\'s frames' 'Make an MP4 of a job\'s frames' \
     'Say why a job waits' 'Change a job while it lives' 'Totals of projects, sequences and shots' 'How long tasks took' \
-    'Show the farm, or change its settings' 'Show or change one box'
+    'Show the farm, or change its settings' 'Show or change one box' 'Versions of Blender that nodes fetch'
 for i in (seq (count $commands))
     complete -c kiln -n __fish_use_subcommand -a $commands[$i] -d $descriptions[$i]
 end
@@ -69,6 +69,8 @@ complete -c kiln -n '__fish_seen_subcommand_from submit' -l limit -x -d 'Takes o
 complete -c kiln -n '__fish_seen_subcommand_from submit' -l project -x -d 'Where it belongs'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -l sequence -x -d 'Where it belongs'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -l shot -x -d 'Where it belongs'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l renderer -x -d 'One of the farm'
+complete -c kiln -n '__fish_seen_subcommand_from renderer' -a 'list add remove'
 complete -c kiln -n '__fish_seen_subcommand_from types' -a 'show (__kiln_types)'
 complete -c kiln -n '__fish_seen_subcommand_from download' -l zip -d 'As one archive'
 complete -c kiln -n '__fish_seen_subcommand_from jobs' -s s -l state -x -a 'queued running paused done failed cancelled' -d 'Only these'
