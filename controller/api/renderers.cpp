@@ -51,7 +51,8 @@ Result<scheduler::RendererRow> find(Api& api, const std::string& name) {
   const auto found =
       std::find_if(all->begin(), all->end(), [&](const auto& row) { return row.bundle.name == name; });
   if (found != all->end()) return std::move(*found);
-  return fail(Code::not_found, fmt::format("there is no renderer {}; GET /api/v1/renderers lists them", name));
+  return fail(Code::not_found,
+              fmt::format("there is no renderer {}; GET /api/v1/renderers lists them", name));
 }
 
 http::Response add(Api& api, http::Request& request) {
@@ -68,7 +69,8 @@ http::Response add(Api& api, http::Request& request) {
 
   const auto blob = api.storage.open_blob(wish->digest);
   if (!blob && blob.error().code == Code::not_found)
-    return http::problem(422, Code::invalid, fmt::format("upload the archive first: PUT /api/v1/blobs/{}", wish->digest));
+    return http::problem(422, Code::invalid,
+                         fmt::format("upload the archive first: PUT /api/v1/blobs/{}", wish->digest));
   if (!blob) return http::problem(blob.error());
   auto contents = [&] {
     const std::lock_guard lock(api.examining);
@@ -80,7 +82,8 @@ http::Response add(Api& api, http::Request& request) {
     return is_io ? http::problem(error) : http::problem(422, Code::invalid, error.message);
   }
   scheduler::RendererRow row;
-  row.bundle = {name, wish->name.version, wish->digest, blob->file.size, contents->bytes, std::move(contents->program)};
+  row.bundle = {
+      name, wish->name.version, wish->digest, blob->file.size, contents->bytes, std::move(contents->program)};
   row.file = wish->file;
   row.user = *user;
   row.added_ms = api.now().unix_ms;
@@ -93,8 +96,9 @@ http::Response remove(Api& api, http::Request& request) {
   const auto row = find(api, request.param("name"));
   if (!row) return http::problem(row.error());
   caller_of(request).what = fmt::format("renderer {}", row->bundle.name);
-  const auto answer = api.farm.ask(
-      [&](scheduler::RequestId id) { return scheduler::RemoveRenderer{id, row->bundle.name}; });
+  const auto answer = api.farm.ask([&](scheduler::RequestId id) {
+    return scheduler::RemoveRenderer{id, row->bundle.name};
+  });
   if (!answer) return http::problem(answer.error());
   // The same archive may be there under another name.
   const auto left = api.reader.renderers();
@@ -102,7 +106,8 @@ http::Response remove(Api& api, http::Request& request) {
     return other.bundle.digest == row->bundle.digest;
   });
   if (!is_used) {
-    if (auto removed = api.storage.remove_blob(row->bundle.digest); !removed) return http::problem(removed.error());
+    if (auto removed = api.storage.remove_blob(row->bundle.digest); !removed)
+      return http::problem(removed.error());
   }
   return {.status = 204};
 }

@@ -118,7 +118,8 @@ void add_types(CLI::App& app, Command& command) {
 }
 
 void add_renderers(CLI::App& app, Command& command) {
-  auto* renderer = app.add_subcommand("renderer", "Versions of Blender that nodes fetch when a job names one");
+  auto* renderer =
+      app.add_subcommand("renderer", "Versions of Blender that nodes fetch when a job names one");
   renderer->require_subcommand(1);
   renderer->add_subcommand("list", "List them")->callback([&command] { command = list_renderers; });
   auto options = std::make_shared<RendererOptions>();
@@ -129,11 +130,13 @@ void add_renderers(CLI::App& app, Command& command) {
   add->add_option("--name", options->name, "What it is called [the first word of the file's name]")
       ->type_name("NAME");
   add->add_option("--version", options->version, "Its version [from the file's name]")->type_name("VERSION");
-  add->callback([=, &command] { command = [=](Context& context) { return add_renderer(context, *options); }; });
+  add->callback(
+      [=, &command] { command = [=](Context& context) { return add_renderer(context, *options); }; });
   auto name = std::make_shared<std::string>();
   auto* remove = renderer->add_subcommand("remove", "Remove one that no unfinished job needs");
   remove->add_option("name", *name, "As `kiln renderer list` shows it")->required()->type_name("NAME");
-  remove->callback([=, &command] { command = [=](Context& context) { return remove_renderer(context, *name); }; });
+  remove->callback(
+      [=, &command] { command = [=](Context& context) { return remove_renderer(context, *name); }; });
 }
 
 // Each adds its subcommands; the parsed one leaves what is to be done in `command`.

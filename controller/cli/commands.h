@@ -32,7 +32,7 @@ struct SubmitOptions {
   std::uint32_t max_run_s = 0;
   std::uint32_t stall_s = 0;
   std::string device = "any";
-  std::string renderer;  // "" = what is installed on the nodes
+  std::string renderer;    // "" = what is installed on the nodes
   std::uint32_t noop = 0;  // tasks of a plumbing test instead of a scene
   // A job type or a template instead of a plain scene.
   std::string type;

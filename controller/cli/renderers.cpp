@@ -40,8 +40,8 @@ Result<Exit> list_renderers(Context& context) {
     context.say("no renderers: nodes use the Blender that is installed; kiln renderer add FILE");
     return Exit::ok;
   }
-  context.out.raw(table_text({{"RENDERER"}, {"SIZE"}, {"UNPACKED"}, {"ADDED"}, {"BY"}, {"FILE", false, 8}}, rows,
-                             context.out.width(), context.out.color()));
+  context.out.raw(table_text({{"RENDERER"}, {"SIZE"}, {"UNPACKED"}, {"ADDED"}, {"BY"}, {"FILE", false, 8}},
+                             rows, context.out.width(), context.out.color()));
   return Exit::ok;
 }
 
@@ -49,8 +49,9 @@ Result<Exit> add_renderer(Context& context, const RendererOptions& options) {
   const auto file = fs::absolute(options.file).lexically_normal();
   std::error_code error;
   if (!fs::is_regular_file(file, error))
-    return fail(Code::invalid, fmt::format("{} is no file: an archive as in blender-4.2.1-linux-x64.tar.xz is expected",
-                                           harmless(options.file.string())));
+    return fail(Code::invalid,
+                fmt::format("{} is no file: an archive as in blender-4.2.1-linux-x64.tar.xz is expected",
+                            harmless(options.file.string())));
   Pack pack;
   pack.files = {{file.filename().string(), file}};
   const auto manifest = make_manifest(context, pack);
@@ -74,7 +75,8 @@ Result<Exit> remove_renderer(Context& context, const std::string& name) {
   const auto gone = context.client.call("DELETE", "/api/v1/renderers/" + runtime::escape_segment(name));
   if (!gone) return fail(gone.error());
   if (context.json) context.print(Json::object({{"name", name}}));
-  context.say(fmt::format("renderer {}: removed; nodes that have it keep it until they need the room", harmless(name)));
+  context.say(fmt::format("renderer {}: removed; nodes that have it keep it until they need the room",
+                          harmless(name)));
   return Exit::ok;
 }
 

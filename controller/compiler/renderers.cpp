@@ -29,7 +29,8 @@ const payloads::Bundle* find(const Renderers& renderers, std::string_view value)
 
 std::string those_there_are(const Renderers& renderers) {
   if (renderers.empty()) {
-    return "the farm has none yet: put one there with `kiln renderer add`, or leave it out to render with what is "
+    return "the farm has none yet: put one there with `kiln renderer add`, or leave it out to render with "
+           "what is "
            "installed on the nodes";
   }
   std::string text = "there are ";
@@ -79,13 +80,15 @@ std::vector<Problem> choose_renderers(CompiledJob& job, const std::string& wante
   const bool is_asked = !wanted.empty() && wanted != installed;
   const auto* asked = is_asked ? find(renderers, wanted) : nullptr;
   if (is_asked && asked == nullptr) {
-    problems.push_back({"renderer", fmt::format("no renderer '{}' here; {}", wanted, those_there_are(renderers))});
+    problems.push_back(
+        {"renderer", fmt::format("no renderer '{}' here; {}", wanted, those_there_are(renderers))});
     return problems;
   }
   auto& spec = job.spec;
   if (spec.steps.empty()) {
     if (is_asked && spec.renderer != installed)
-      problems.push_back({"renderer", fmt::format("a job of type {} renders nothing: leave it out", spec.renderer)});
+      problems.push_back(
+          {"renderer", fmt::format("a job of type {} renders nothing: leave it out", spec.renderer)});
     if (asked != nullptr) spec.bundle = *asked;
     return problems;
   }
@@ -105,8 +108,9 @@ std::vector<Problem> choose_renderers(CompiledJob& job, const std::string& wante
     }
   }
   if (is_asked && !is_used && problems.empty()) {
-    problems.push_back({"renderer", fmt::format("no step of this job asks for {} ({}): {} would be used by none",
-                                                attribute_name, installed, wanted)});
+    problems.push_back(
+        {"renderer", fmt::format("no step of this job asks for {} ({}): {} would be used by none",
+                                 attribute_name, installed, wanted)});
   }
   return problems;
 }

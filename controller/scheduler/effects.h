@@ -132,10 +132,9 @@ struct Remark {
   std::string text;
 };
 
-using Effect =
-    std::variant<SaveJob, SaveTask, SaveAttempt, SaveResult, SaveNode, EraseJob, AcceptFiles, DropFiles,
-                 SendCommand, SendRebirth, Answer, JobChanged, JobErased, TaskChanged, NodeChanged, Remark,
-                 SaveFarm, SaveUsage, EraseNode, WakeNode, NodeErased, FarmChanged,
-                 SaveRenderer, EraseRenderer>;
+using Effect = std::variant<SaveJob, SaveTask, SaveAttempt, SaveResult, SaveNode, EraseJob, AcceptFiles,
+                            DropFiles, SendCommand, SendRebirth, Answer, JobChanged, JobErased, TaskChanged,
+                            NodeChanged, Remark, SaveFarm, SaveUsage, EraseNode, WakeNode, NodeErased,
+                            FarmChanged, SaveRenderer, EraseRenderer>;
 
 }  // namespace kiln::scheduler

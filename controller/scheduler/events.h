@@ -182,10 +182,10 @@ struct DiskPressure {
   bool full = false;
 };
 
-using Event = std::variant<SubmitJob, EditJob, CancelJob, RetryJob, DeleteJob, DrainNode, FinishAttempt,
-                           NodeStatusSeen, NodeInfoSeen, NodeTasksSeen, NodeAckSeen, BrokerConnected, Tick,
-                           DiskPressure, BrokerLost, AcceptTask, RequeueTask, ForgiveNode, RequeueTasks,
-                           ExplainJob, EditNode, PowerNode, ForgetNode, EditFarm, NodeHeatSeen,
-                           AddRenderer, RemoveRenderer>;
+using Event =
+    std::variant<SubmitJob, EditJob, CancelJob, RetryJob, DeleteJob, DrainNode, FinishAttempt, NodeStatusSeen,
+                 NodeInfoSeen, NodeTasksSeen, NodeAckSeen, BrokerConnected, Tick, DiskPressure, BrokerLost,
+                 AcceptTask, RequeueTask, ForgiveNode, RequeueTasks, ExplainJob, EditNode, PowerNode,
+                 ForgetNode, EditFarm, NodeHeatSeen, AddRenderer, RemoveRenderer>;
 
 }  // namespace kiln::scheduler

@@ -1,8 +1,8 @@
 // Which task goes where. Jobs by priority, then by number; of a job, tasks queued again before fresh ones. Of
 // the nodes with room: an idle slot before a place in a queue, then where the scene is open, then where its
 // files are, then where its renderer is, then the least loaded. A renderer that must be fetched first costs
-// time: while those who have it are done sooner, nobody else fetches it. Every look-up is at an ordered index: O(log jobs + log nodes) a task
-// handed out.
+// time: while those who have it are done sooner, nobody else fetches it. Every look-up is at an ordered
+// index: O(log jobs + log nodes) a task handed out.
 #include "scheduler/farm_data.h"
 
 namespace kiln::scheduler {
@@ -45,7 +45,8 @@ LaneNo choose_lane(const FarmState::Data& data, const Pool& pool, const Job& job
     if (!is_worth_it(*near)) continue;
     if (near->first < full_level || near->first <= best->first) return near->second;
   }
-  if (having != nullptr && (having->first < full_level || having->first <= best->first || !is_worth_it(*best)))
+  if (having != nullptr &&
+      (having->first < full_level || having->first <= best->first || !is_worth_it(*best)))
     return having->second;
   return is_worth_it(*best) ? best->second : 0;
 }

@@ -42,8 +42,7 @@ bool FarmState::Data::outruns_fetch(const Job& job, const Step& step) const {
 void Turn::on(const AddRenderer& event) {
   const auto& bundle = event.row.bundle;
   const auto known = data_.renderers.find(bundle.name);
-  if (known != data_.renderers.end() && known->second.bundle == bundle)
-    return answer(event.request, Done{});
+  if (known != data_.renderers.end() && known->second.bundle == bundle) return answer(event.request, Done{});
   if (known != data_.renderers.end()) {
     return answer(event.request,
                   fail(Code::conflict,
@@ -69,9 +68,9 @@ void Turn::on(const RemoveRenderer& event) {
   for (const auto& [number, job] : data_.jobs) {
     const auto needs = [&](const Step& step) { return step.spec.needs.bundle.name == event.name; };
     if (!job.is_live() || std::none_of(job.steps.begin(), job.steps.end(), needs)) continue;
-    return answer(event.request,
-                  fail(Code::conflict, fmt::format("job {} ({}) needs {}: cancel it, or wait until it is done",
-                                                   number, job.row.spec.name, event.name)));
+    return answer(event.request, fail(Code::conflict,
+                                      fmt::format("job {} ({}) needs {}: cancel it, or wait until it is done",
+                                                  number, job.row.spec.name, event.name)));
   }
   data_.renderers.erase(known);
   effects_.emplace_back(EraseRenderer{event.name});

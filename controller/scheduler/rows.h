@@ -77,7 +77,7 @@ struct JobSpec {
   std::optional<std::uint32_t> retries = {};   // of a failed task; absent: Policy::max_failures decides
   std::optional<std::uint32_t> fail_pct = {};  // of its tasks failed and it gives up; absent: the policy's
   std::vector<payloads::LimitUse> limits =
-      {};  // of each task of a job without a template; else its steps say
+      {};                        // of each task of a job without a template; else its steps say
   payloads::Bundle bundle = {};  // likewise
   friend bool operator==(const JobSpec&, const JobSpec&) = default;
 

@@ -90,11 +90,11 @@ const Queries& queries() {
 std::vector<std::string> all_queries() {
   const auto& q = queries();
   std::vector<std::string> all(q.jobs.begin(), q.jobs.end());
-  all.insert(all.end(), {q.job_by_id,  q.job_by_number, q.projects,       q.sequences,      q.shots,
-                         q.tasks,      q.tasks_done,    q.tasks_in_state, q.tasks_held,     q.last_task,
-                         q.task_times, q.attempts,      q.results,        q.results_of_job, q.nodes,
-                         q.node,       q.usage,         q.usage_of_node,  q.limits,         q.fair_share,
-                         q.renderers});
+  all.insert(all.end(),
+             {q.job_by_id,  q.job_by_number,  q.projects,   q.sequences, q.shots,      q.tasks,
+              q.tasks_done, q.tasks_in_state, q.tasks_held, q.last_task, q.task_times, q.attempts,
+              q.results,    q.results_of_job, q.nodes,      q.node,      q.usage,      q.usage_of_node,
+              q.limits,     q.fair_share,     q.renderers});
   return all;
 }
 

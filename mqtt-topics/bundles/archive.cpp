@@ -36,10 +36,11 @@ Error trouble(archive* reader) {
   const char* text = ::archive_error_string(reader);
   const int number = ::archive_errno(reader);
   if (number == EIO || number == ENOMEM) return runtime::os_error(number, "reading the archive");
-  return {Code::invalid,
-          fmt::format("the archive cannot be read ({}): it is damaged, cut off or of another kind; tar (plain, "
-                      "gzip, bzip2, xz, zstd) and zip are read",
-                      text == nullptr ? "no reason given" : to_utf8(text))};
+  return {
+      Code::invalid,
+      fmt::format("the archive cannot be read ({}): it is damaged, cut off or of another kind; tar (plain, "
+                  "gzip, bzip2, xz, zstd) and zip are read",
+                  text == nullptr ? "no reason given" : to_utf8(text))};
 }
 
 std::string text_of(const char* utf8, const char* plain) {
@@ -90,7 +91,8 @@ class Folder final : public Target {
     }
     if (entry.kind == Kind::folder) return {};
     if (entry.kind == Kind::link) return check(::symlink(entry.link.c_str(), place_.c_str()));
-    if (!entry.hard_link.empty()) return check(::link((root_ / plain(entry.hard_link)).c_str(), place_.c_str()));
+    if (!entry.hard_link.empty())
+      return check(::link((root_ / plain(entry.hard_link)).c_str(), place_.c_str()));
     auto file = runtime::open_file(place_, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
     if (!file) return fail(std::move(file.error()));
     file_ = std::move(*file);

@@ -69,25 +69,28 @@ Result<std::string> Entries::take(const Entry& entry) {
     return refuse(entry.path, "has no name");
   }
   if (!payloads::is_safe_path(path)) {
-    return refuse(entry.path, path.starts_with('/') || path.find("..") != std::string::npos
-                                  ? "would lie outside of its folder: paths in it must be relative, without '..'"
-                                  : "is no path that Kiln unpacks: at most 1024 bytes of UTF-8 are, without "
-                                    "control characters and backslashes");
+    return refuse(entry.path,
+                  path.starts_with('/') || path.find("..") != std::string::npos
+                      ? "would lie outside of its folder: paths in it must be relative, without '..'"
+                      : "is no path that Kiln unpacks: at most 1024 bytes of UTF-8 are, without "
+                        "control characters and backslashes");
   }
   if (entry.kind == Kind::other)
     return refuse(entry.path, "is a device, a FIFO or a socket: a renderer has none of them");
   if (auto fine = take_parents(path); !fine) return fail(std::move(fine.error()));
   if (entry.kind == Kind::link && !stays_inside(entry.link, path)) {
-    return refuse(entry.path, fmt::format("is a link to {}, which leads out of the archive or may do so: links "
-                                          "must be relative, and '..' stand at their beginning only",
-                                          shown(entry.link)));
+    return refuse(entry.path,
+                  fmt::format("is a link to {}, which leads out of the archive or may do so: links "
+                              "must be relative, and '..' stand at their beginning only",
+                              shown(entry.link)));
   }
   bool is_executable = entry.is_executable;
   if (!entry.hard_link.empty()) {
     const auto target = seen_.find(plain(entry.hard_link));
     if (target == seen_.end() || target->second.first != Kind::file)
-      return refuse(entry.path, fmt::format("is the same file as {}, which is no file before it in the archive",
-                                            shown(entry.hard_link)));
+      return refuse(entry.path,
+                    fmt::format("is the same file as {}, which is no file before it in the archive",
+                                shown(entry.hard_link)));
     is_executable = target->second.second;
   }
   const auto [at, is_new] = seen_.emplace(path, std::pair(entry.kind, is_executable));
@@ -120,9 +123,10 @@ Result<std::string> Entries::program(std::string_view name) const {
   }
   if (best != nullptr) return *best;
   if (is_windows) {
-    return fail(Code::not_found, fmt::format("the archive holds {}.exe: it is a build for Windows, nodes need "
-                                             "the one for Linux",
-                                             name));
+    return fail(Code::not_found,
+                fmt::format("the archive holds {}.exe: it is a build for Windows, nodes need "
+                            "the one for Linux",
+                            name));
   }
   return fail(Code::not_found,
               is_plain_file ? fmt::format("the archive's {} is not executable: pack it with its modes", name)

@@ -12,8 +12,8 @@ namespace kiln::bundles {
 
 namespace {
 
-constexpr std::array<std::string_view, 10> endings = {".tar.xz",  ".tar.zst", ".tar.gz", ".tar.bz2", ".tgz",
-                                                      ".txz",     ".tzst",    ".tbz2",   ".tar",     ".zip"};
+constexpr std::array<std::string_view, 10> endings = {".tar.xz", ".tar.zst", ".tar.gz", ".tar.bz2", ".tgz",
+                                                      ".txz",    ".tzst",    ".tbz2",   ".tar",     ".zip"};
 constexpr std::array<std::string_view, 7> foreign = {"windows", "macos", "darwin", "arm64",
                                                      "aarch64", ".dmg",  ".msi"};
 constexpr std::array<std::string_view, 4> stages = {"alpha", "beta", "candidate", "rc"};
@@ -40,14 +40,16 @@ Result<Name> name_of_file(std::string_view file) {
   const auto full = lower(file.substr(file.rfind('/') + 1));
   for (const auto word : foreign) {
     if (full.find(word) == std::string::npos) continue;
-    return fail(Code::invalid, fmt::format("{} is a build for another system: nodes need the one for Linux on "
-                                           "x86-64, as in blender-4.2.1-linux-x64.tar.xz",
-                                           quoted_name(file)));
+    return fail(Code::invalid,
+                fmt::format("{} is a build for another system: nodes need the one for Linux on "
+                            "x86-64, as in blender-4.2.1-linux-x64.tar.xz",
+                            quoted_name(file)));
   }
   const auto wrong = [&] {
-    return fail(Code::invalid, fmt::format("{} tells no name and version, as in blender-4.2.1-linux-x64.tar.xz: "
-                                           "say them with --name and --version",
-                                           quoted_name(file)));
+    return fail(Code::invalid,
+                fmt::format("{} tells no name and version, as in blender-4.2.1-linux-x64.tar.xz: "
+                            "say them with --name and --version",
+                            quoted_name(file)));
   };
   std::string_view text = full;
   for (const auto ending : endings) {

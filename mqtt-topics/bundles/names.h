@@ -15,8 +15,8 @@ struct Name {
   [[nodiscard]] std::string str() const { return name + '-' + version; }
 };
 
-// From a file's name, as Blender's makers choose it: "blender-4.2.1-linux-x64.tar.xz". Errors: invalid where it
-// tells no name and version, and where it says that the build is for another system.
+// From a file's name, as Blender's makers choose it: "blender-4.2.1-linux-x64.tar.xz". Errors: invalid where
+// it tells no name and version, and where it says that the build is for another system.
 Result<Name> name_of_file(std::string_view file);
 
 // Errors: invalid, saying what would be right.

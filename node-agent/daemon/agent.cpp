@@ -410,8 +410,8 @@ struct Agent::Parts {
       if (survey.mac.empty()) survey.mac = mac_towards(host_of(config_.controller), config_.sysfs);
     }
     if (renderers_changed_.exchange(false) || is_due) {
-      post_if_room(planner::InfoChanged{describe(config_, sampler_.hardware(), survey.programs.found(), survey.mac,
-                                                 {renderers_.held(), renderers_.room_mib()})});
+      post_if_room(planner::InfoChanged{describe(config_, sampler_.hardware(), survey.programs.found(),
+                                                 survey.mac, {renderers_.held(), renderers_.room_mib()})});
     }
     ++survey.round;
     auto sample = sampler_.sample(runtime::now().unix_ms / 1000);

@@ -90,8 +90,7 @@ std::string interface_of(const std::string& address) {
 }  // namespace
 
 payloads::NodeInfo describe(const Config& config, const telemetry::Hardware& hardware,
-                            std::vector<payloads::RendererInfo> renderers, std::string mac,
-                            Fetched fetched) {
+                            std::vector<payloads::RendererInfo> renderers, std::string mac, Fetched fetched) {
   payloads::NodeInfo info;
   info.name = config.name.empty() ? host_name() : config.name;
   info.os = hardware.os;

@@ -243,9 +243,10 @@ Step<void> Blender::ensure_process(BlenderWork& work) {
   }
   auto started = Resident::start(launch);
   if (!started && !program_.name.empty()) {
-    return stopped("renderer-broken",
-                   fmt::format("{} cannot be started on this box: {}", program_.name, started.error().message),
-                   FailureScope::attempt);
+    return stopped(
+        "renderer-broken",
+        fmt::format("{} cannot be started on this box: {}", program_.name, started.error().message),
+        FailureScope::attempt);
   }
   if (!started) return tl::make_unexpected(Stop{false, missing_renderer(started.error(), config_.program)});
   resident_ = std::move(*started);
@@ -264,7 +265,8 @@ Step<void> Blender::ensure_ready(BlenderWork& work) {
     // system lacks.
     if (!program_.name.empty() && !why.cancelled && why.failure.code == "renderer-crashed") {
       why.failure.code = "renderer-broken";
-      why.failure.message = fmt::format("{} does not start on this box: {}", program_.name, why.failure.message);
+      why.failure.message =
+          fmt::format("{} does not start on this box: {}", program_.name, why.failure.message);
     }
     return tl::make_unexpected(std::move(why));
   }

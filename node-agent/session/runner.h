@@ -29,9 +29,9 @@ struct JobTree {
 
 // A Blender that is not the box's own: one of the controller's renderers, here. Released as a JobTree is.
 struct Program {
-  std::string name;                // for people; "": the one that is installed
-  std::string identity;            // changes with its content; "": likewise
-  std::filesystem::path folder;    // of it all: what a cage must show
+  std::string name;              // for people; "": the one that is installed
+  std::string identity;          // changes with its content; "": likewise
+  std::filesystem::path folder;  // of it all: what a cage must show
   std::filesystem::path program;
   std::shared_ptr<const void> hold;
 };
@@ -94,8 +94,9 @@ struct Config {
       fetch_blob = {};
   std::function<Result<InputTree>(const TaskId& task, const std::function<bool()>& cancelled)> fetch_inputs =
       {};
-  // Likewise, one of the controller's renderers. Errors: timeout when cancelled; not_found when the controller does
-  // not have it any more; invalid when it cannot be unpacked; full where this box has no room for it; others.
+  // Likewise, one of the controller's renderers. Errors: timeout when cancelled; not_found when the
+  // controller does not have it any more; invalid when it cannot be unpacked; full where this box has no room
+  // for it; others.
   std::function<Result<Program>(const payloads::Bundle& bundle, const std::function<bool()>& cancelled)>
       fetch_renderer = {};
   std::function<void(const Progress&)> on_progress;  // from any thread; must not block

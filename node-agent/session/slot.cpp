@@ -271,8 +271,8 @@ Step<void> Slot::render(TaskWork& work) {
   return done;
 }
 
-// Which Blender this slot has. Another one than before: what is open of that is closed first, so that it can go
-// to make room.
+// Which Blender this slot has. Another one than before: what is open of that is closed first, so that it can
+// go to make room.
 Step<void> Slot::ensure_program(TaskWork& work) {
   const auto& bundle = work.task.bundle;
   if (blender_.program().identity == bundle.digest) return {};
@@ -282,10 +282,10 @@ Step<void> Slot::ensure_program(TaskWork& work) {
   if (bundle.name.empty()) return {};
   work.tell();
   if (!config_.fetch_renderer) {
-    return tl::make_unexpected(Stop{false,
-                                    {"renderer-missing",
-                                     fmt::format("this box fetches no renderers, and the task needs {}", bundle.name),
-                                     FailureScope::attempt}});
+    return tl::make_unexpected(Stop{
+        false,
+        {"renderer-missing", fmt::format("this box fetches no renderers, and the task needs {}", bundle.name),
+         FailureScope::attempt}});
   }
   auto program = config_.fetch_renderer(bundle, [this] { return cancelled(); });
   if (cancelled()) return tl::make_unexpected(Stop{true, {}});

@@ -69,7 +69,8 @@ Status sync_tree(const fs::path& folder) {
 }
 
 std::int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
 
@@ -93,10 +94,10 @@ struct Renderers::State : std::enable_shared_from_this<State> {
   std::string url;
   runtime::HttpTrust trust;
   std::uint64_t url_changes = 0;
-  Status usable;                          // of the folder
-  std::map<std::string, Item> items;      // by key_of()
+  Status usable;                      // of the folder
+  std::map<std::string, Item> items;  // by key_of()
   std::map<std::string, payloads::Bundle> fetching;
-  std::uint64_t reserved = 0;  // bytes that fetches under way will have taken
+  std::uint64_t reserved = 0;         // bytes that fetches under way will have taken
   std::atomic<unsigned> numbers = 0;  // of names that are used once
 
   [[nodiscard]] fs::path partial(const payloads::Bundle& bundle) const {
@@ -134,7 +135,8 @@ struct Renderers::State : std::enable_shared_from_this<State> {
 
 void Renderers::State::load() {
   usable = runtime::make_folders(folder / "partial");
-  if (!usable) return log::error(room, "{}: no renderer can be fetched until that is right", usable.error().message);
+  if (!usable)
+    return log::error(room, "{}: no renderer can be fetched until that is right", usable.error().message);
   std::error_code error;
   std::vector<fs::path> found;
   for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
@@ -209,9 +211,10 @@ bool Renderers::State::evict_one() {
 Status Renderers::State::make_room(const payloads::Bundle& bundle, std::uint64_t needed) {
   const auto shown = [](std::uint64_t bytes) { return human_bytes(bytes); };
   if (needed > max_bytes) {
-    return fail(Code::full, fmt::format("{} takes {} while it is unpacked, and this box keeps {} of renderers: raise "
-                                        "max_gib of [renderers] in its agent.toml",
-                                        bundle.name, shown(needed), shown(max_bytes)));
+    return fail(Code::full,
+                fmt::format("{} takes {} while it is unpacked, and this box keeps {} of renderers: raise "
+                            "max_gib of [renderers] in its agent.toml",
+                            bundle.name, shown(needed), shown(max_bytes)));
   }
   const auto used = [this] {
     std::uint64_t sum = reserved;
@@ -220,18 +223,20 @@ Status Renderers::State::make_room(const payloads::Bundle& bundle, std::uint64_t
   };
   while (used() + needed > max_bytes) {
     if (evict_one()) continue;
-    return fail(Code::full, fmt::format("{} takes {}, and of the {} that this box keeps of renderers {} are in use: "
-                                        "raise max_gib of [renderers] in its agent.toml",
-                                        bundle.name, shown(needed), shown(max_bytes), shown(used())));
+    return fail(Code::full,
+                fmt::format("{} takes {}, and of the {} that this box keeps of renderers {} are in use: "
+                            "raise max_gib of [renderers] in its agent.toml",
+                            bundle.name, shown(needed), shown(max_bytes), shown(used())));
   }
   for (;;) {
     const auto space = runtime::disk_space(folder);
     if (!space || space->free_bytes >= needed + spare_bytes) break;
     if (evict_one()) continue;
-    return fail(Code::full, fmt::format("{} takes {}, and the disk of {} has {} left, of which {} are kept for frames: "
-                                        "free some there",
-                                        bundle.name, shown(needed), folder.string(), shown(space->free_bytes),
-                                        shown(spare_bytes)));
+    return fail(Code::full,
+                fmt::format("{} takes {}, and the disk of {} has {} left, of which {} are kept for frames: "
+                            "free some there",
+                            bundle.name, shown(needed), folder.string(), shown(space->free_bytes),
+                            shown(spare_bytes)));
   }
   reserved += needed;
   return {};
@@ -295,8 +300,9 @@ Status Renderers::State::fetch_alone(const std::string& key, const payloads::Bun
 }
 
 // One exchange. is_final: another one would bring nothing else.
-Status Renderers::State::download_once(const payloads::Bundle& bundle, std::optional<runtime::HttpClient>& client,
-                                       const Cancelled& cancelled, bool& is_final) {
+Status Renderers::State::download_once(const payloads::Bundle& bundle,
+                                       std::optional<runtime::HttpClient>& client, const Cancelled& cancelled,
+                                       bool& is_final) {
   std::string base;
   {
     std::unique_lock lock(mutex);
@@ -325,9 +331,10 @@ Status Renderers::State::download_once(const payloads::Bundle& bundle, std::opti
   const auto status = got->response.status;
   if (status == 404) {
     is_final = true;
-    return fail(Code::not_found, fmt::format("the controller does not have {} any more: put it there again with `kiln "
-                                             "renderer add`, or submit the job for another one",
-                                             bundle.name));
+    return fail(Code::not_found,
+                fmt::format("the controller does not have {} any more: put it there again with `kiln "
+                            "renderer add`, or submit the job for another one",
+                            bundle.name));
   }
   if (status == 416) {
     std::error_code ignored;
@@ -374,8 +381,9 @@ Status Renderers::State::download(const payloads::Bundle& bundle, const Cancelle
       if (*digest == bundle.digest) return {};
       std::error_code ignored;
       fs::remove(file, ignored);
-      got = fail(Code::unavailable, fmt::format("what arrived has the digest {} instead of {}: it was thrown away",
-                                                *digest, bundle.digest));
+      got = fail(Code::unavailable,
+                 fmt::format("what arrived has the digest {} instead of {}: it was thrown away", *digest,
+                             bundle.digest));
       if (++bad_contents >= max_bad_contents) return got;
     }
     if (backoff.failures() == 0) log::warn(room, "{}: {}; trying again", bundle.name, got.error().message);
@@ -393,7 +401,8 @@ Status Renderers::State::unpack(const std::string& key, const payloads::Bundle& 
     const auto contents = bundles::unpack(partial(bundle), unpacked, program_name, bounds, cancelled);
     if (!contents) return fail(contents.error());
     if (contents->program != bundle.program)
-      return fail(Code::invalid, fmt::format("its program is {} and not {}", contents->program, bundle.program));
+      return fail(Code::invalid,
+                  fmt::format("its program is {} and not {}", contents->program, bundle.program));
     const auto note = Json::object({{"bundle", payloads::to_json(bundle)}}).dump();
     if (auto noted = runtime::write_file_atomically(unpacked / note_name, note); !noted) return noted;
     if (auto synced = sync_tree(unpacked); !synced) return synced;
@@ -408,10 +417,12 @@ Status Renderers::State::unpack(const std::string& key, const payloads::Bundle& 
     fs::remove(partial(bundle), ignored);
   }
   if (!done) {
-    if (auto removed = bundles::remove_tree(unpacked); !removed) log::warn(room, "{}", removed.error().message);
+    if (auto removed = bundles::remove_tree(unpacked); !removed)
+      log::warn(room, "{}", removed.error().message);
     const bool is_archives = done.error().code == Code::invalid || done.error().code == Code::not_found ||
                              done.error().code == Code::too_large;
-    if (is_archives) return fail(Code::invalid, fmt::format("it cannot be unpacked: {}", done.error().message));
+    if (is_archives)
+      return fail(Code::invalid, fmt::format("it cannot be unpacked: {}", done.error().message));
   }
   return done;
 }
@@ -446,14 +457,16 @@ void Renderers::set_url(const std::string& url, runtime::HttpTrust trust) {
 }
 
 Result<Renderer> Renderers::fetch(const payloads::Bundle& bundle, const std::function<bool()>& cancelled) {
-  return state_->fetch(bundle, cancelled ? cancelled : [] { return false; });
+  return state_->fetch(
+      bundle, cancelled ? cancelled : [] { return false; });
 }
 
 std::vector<payloads::HeldBundle> Renderers::held() const {
   const std::lock_guard lock(state_->mutex);
   std::vector<const State::Item*> by_use;
   for (const auto& [key, item] : state_->items) by_use.push_back(&item);
-  std::sort(by_use.begin(), by_use.end(), [](const auto* a, const auto* b) { return a->used_ns > b->used_ns; });
+  std::sort(by_use.begin(), by_use.end(),
+            [](const auto* a, const auto* b) { return a->used_ns > b->used_ns; });
   std::vector<payloads::HeldBundle> out;
   for (const auto& [key, bundle] : state_->fetching)
     out.push_back({bundle.name, payloads::short_digest(bundle.digest), true});

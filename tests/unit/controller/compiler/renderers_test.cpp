@@ -60,12 +60,14 @@ void a_name_that_is_not_there_is_refused_with_those_that_are() {
   auto job = native();
   auto problems = choose_renderers(job, "blender-9", there({"blender-3.6", "blender-4.2.1"}), {});
   check_equal(problems.at(0).path, "renderer");
-  check_equal(problems.at(0).message,
-              "no renderer 'blender-9' here; there are blender-3.6, blender-4.2.1, and blender as it is installed on "
-              "the nodes");
+  check_equal(
+      problems.at(0).message,
+      "no renderer 'blender-9' here; there are blender-3.6, blender-4.2.1, and blender as it is installed on "
+      "the nodes");
   check_contains(choose_renderers(job, "blender-9", {}, {}).at(0).message, "`kiln renderer add`");
   auto noop = native("noop");
-  check_contains(choose_renderers(noop, "blender-3.6", there({"blender-3.6"}), {}).at(0).message, "renders nothing");
+  check_contains(choose_renderers(noop, "blender-3.6", there({"blender-3.6"}), {}).at(0).message,
+                 "renders nothing");
 }
 
 void steps_name_theirs_without_dots() {
@@ -104,17 +106,19 @@ void a_submission_s_choice_is_for_steps_that_ask_for_blender() {
   check_equal(job.spec.steps[1].needs.bundle.name, "");
   check_equal(job.spec.steps[2].needs.bundle.name, "blender-3.6");
   auto none = steps({asks("ffmpeg")});
-  check_contains(choose_renderers(none, "blender-3.6", there({"blender-3.6"}), {}).at(0).message, "used by none");
+  check_contains(choose_renderers(none, "blender-3.6", there({"blender-3.6"}), {}).at(0).message,
+                 "used by none");
 }
 
 }  // namespace
 
 int main() {
-  return kiln::test::run(
-      "renderers",
-      {{"a plain job gets what it names", a_plain_job_gets_what_it_names},
-       {"a name that is not there is refused with those that are", a_name_that_is_not_there_is_refused_with_those_that_are},
-       {"steps name theirs without dots", steps_name_theirs_without_dots},
-       {"of several values the first that is there counts", of_several_values_the_first_that_is_there_counts},
-       {"a submission's choice is for steps that ask for blender", a_submission_s_choice_is_for_steps_that_ask_for_blender}});
+  return kiln::test::run("renderers", {{"a plain job gets what it names", a_plain_job_gets_what_it_names},
+                                       {"a name that is not there is refused with those that are",
+                                        a_name_that_is_not_there_is_refused_with_those_that_are},
+                                       {"steps name theirs without dots", steps_name_theirs_without_dots},
+                                       {"of several values the first that is there counts",
+                                        of_several_values_the_first_that_is_there_counts},
+                                       {"a submission's choice is for steps that ask for blender",
+                                        a_submission_s_choice_is_for_steps_that_ask_for_blender}});
 }

@@ -13,14 +13,15 @@ payloads::Bundle bundle(const std::string& name = "blender-4.2.1", std::uint64_t
 }
 
 // The box says what it has; "" for nothing, and how much room there is.
-void has(Farm& farm, const std::string& name, const std::vector<std::string>& bundles, std::uint64_t room_mib = 20'000,
-         bool fetching = false) {
+void has(Farm& farm, const std::string& name, const std::vector<std::string>& bundles,
+         std::uint64_t room_mib = 20'000, bool fetching = false) {
   payloads::NodeInfo info;
   info.sid = farm.boxes.at(name).sid;
   info.name = name;
   info.slots = 1;
   info.bundles_max_mib = room_mib;
-  for (const auto& one : bundles) info.bundles.push_back({one, payloads::short_digest(bundle().digest), fetching});
+  for (const auto& one : bundles)
+    info.bundles.push_back({one, payloads::short_digest(bundle().digest), fetching});
   farm.on(NodeInfoSeen{farm.boxes.at(name).id, info, false});
 }
 
@@ -73,10 +74,10 @@ void names_stay_unique_and_what_is_needed_stays() {
 void any_node_with_room_takes_it_and_is_told_what_to_fetch() {
   Farm farm;
   add(farm);
-  farm.join("old", 1);                  // an agent that knows nothing of it
+  farm.join("old", 1);  // an agent that knows nothing of it
   farm.join("small", 1);
-  has(farm, "small", {}, 1'000);        // 2000 MiB are needed
-  farm.join("plain", 1, "povray");      // without a Blender of its own
+  has(farm, "small", {}, 1'000);    // 2000 MiB are needed
+  farm.join("plain", 1, "povray");  // without a Blender of its own
   has(farm, "plain", {});
   farm.on(job_of("1-2"));
   check_equal(farm.runs(), "plain<-0/1 plain<-1/1");
@@ -86,7 +87,8 @@ void any_node_with_room_takes_it_and_is_told_what_to_fetch() {
   const auto job = submit(farm, "1");
   const auto why = farm.why(job);
   check_contains(why, "old||it has no blender-4.2.1 and fetches no renderers");
-  check_contains(why, "small||it has room for 1000 MiB of renderers; blender-4.2.1 takes 2000 while it is unpacked");
+  check_contains(
+      why, "small||it has room for 1000 MiB of renderers; blender-4.2.1 takes 2000 while it is unpacked");
 }
 
 void who_has_it_comes_first_among_idle_ones() {
@@ -216,13 +218,17 @@ int main() {
   return kiln::test::run(
       "renderers",
       {{"names stay unique, and what is needed stays", names_stay_unique_and_what_is_needed_stays},
-       {"any node with room takes it, and is told what to fetch", any_node_with_room_takes_it_and_is_told_what_to_fetch},
+       {"any node with room takes it, and is told what to fetch",
+        any_node_with_room_takes_it_and_is_told_what_to_fetch},
        {"who has it comes first among idle ones", who_has_it_comes_first_among_idle_ones},
        {"an open scene comes before it", an_open_scene_and_files_come_before_it},
        {"nobody starves while those who have it are busy", nobody_starves_while_those_who_have_it_are_busy},
-       {"a fetch that costs more than waiting is not begun", a_fetch_that_costs_more_than_waiting_is_not_begun},
+       {"a fetch that costs more than waiting is not begun",
+        a_fetch_that_costs_more_than_waiting_is_not_begun},
        {"a long job is worth a fetch", a_long_job_is_worth_a_fetch},
-       {"it does not wait for nodes that do not work on it", it_does_not_wait_for_nodes_that_do_not_work_on_it},
-       {"a node that could not unpack it is avoided at once", a_node_that_could_not_unpack_it_is_avoided_at_once},
+       {"it does not wait for nodes that do not work on it",
+        it_does_not_wait_for_nodes_that_do_not_work_on_it},
+       {"a node that could not unpack it is avoided at once",
+        a_node_that_could_not_unpack_it_is_avoided_at_once},
        {"a restart knows them still", a_restart_knows_them_still}});
 }

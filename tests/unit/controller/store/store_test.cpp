@@ -126,9 +126,8 @@ struct Sample {
     usage = {node.id, 1'700'000'000'000 / 3'600'000 * 3'600'000, {3600, 1800, 1700, {10, 20, 30}}};
   }
   [[nodiscard]] std::vector<Effect> effects() const {
-    return {SaveJob{job},   SaveTask{task}, SaveAttempt{attempt}, SaveResult{result},
-            SaveNode{node}, SaveFarm{farm}, SaveUsage{usage},     SaveRenderer{renderer},
-            Remark{"x"}};
+    return {SaveJob{job},   SaveTask{task},   SaveAttempt{attempt},   SaveResult{result}, SaveNode{node},
+            SaveFarm{farm}, SaveUsage{usage}, SaveRenderer{renderer}, Remark{"x"}};
   }
 };
 

@@ -3,8 +3,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "archives.h"
 #include "../../node-agent/telemetry/tree.h"
+#include "archives.h"
 #include "runtime/fd.h"
 #include "runtime/files.h"
 // check.h last
@@ -73,8 +73,12 @@ void what_would_leave_the_folder_is_refused_and_writes_nothing_outside() {
       {"a path up", {{"blender", "x"}, {"../evil", "x"}}, "outside of its folder"},
       {"a path up in the middle", {{"blender", "x"}, {"a/../../evil", "x"}}, "outside of its folder"},
       {"an absolute path", {{"blender", "x"}, {"/tmp/kiln-evil", "x"}}, "outside of its folder"},
-      {"an absolute link", {{"blender", "x"}, {"link", "", AE_IFLNK, 0777, "/etc"}}, "leads out of the archive"},
-      {"a link up", {{"blender", "x"}, {"a/link", "", AE_IFLNK, 0777, "../../etc"}}, "leads out of the archive"},
+      {"an absolute link",
+       {{"blender", "x"}, {"link", "", AE_IFLNK, 0777, "/etc"}},
+       "leads out of the archive"},
+      {"a link up",
+       {{"blender", "x"}, {"a/link", "", AE_IFLNK, 0777, "../../etc"}},
+       "leads out of the archive"},
       {"a link that goes down and up",
        {{"blender", "x"}, {"d", "", AE_IFLNK, 0777, "."}, {"e", "", AE_IFLNK, 0777, "d/d/../../.."}},
        "leads out of the archive"},
@@ -117,9 +121,10 @@ void what_would_leave_the_folder_is_refused_and_writes_nothing_outside() {
 
 void links_within_are_fine_and_hard_links_are_the_same_file() {
   const Tree box;
-  write_archive(box.root() / "a", {{"b/blender", "x"},
-                                   {"b/same", "", AE_IFREG, 0755, "", "b/blender"},
-                                   {"b/c/link", "", AE_IFLNK, 0777, "../../b/blender"}},
+  write_archive(box.root() / "a",
+                {{"b/blender", "x"},
+                 {"b/same", "", AE_IFREG, 0755, "", "b/blender"},
+                 {"b/c/link", "", AE_IFLNK, 0777, "../../b/blender"}},
                 Pack::tar);
   check_ok(runtime::make_folders(box.root() / "out"));
   check_ok(bundles::unpack(box.root() / "a", box.root() / "out", "blender"));
@@ -138,7 +143,8 @@ void bounds_hold_before_the_disk_is_full() {
   std::vector<Packed> many{{"blender", "x"}};
   for (int i = 0; i < 20; ++i) many.push_back({"f" + std::to_string(i), "x"});
   write_archive(box.root() / "many", many);
-  check(examine(box.root() / "many", {.max_entries = 10, .max_bytes = 1'000'000}).error().code == Code::too_large);
+  check(examine(box.root() / "many", {.max_entries = 10, .max_bytes = 1'000'000}).error().code ==
+        Code::too_large);
 }
 
 void what_is_no_archive_or_a_damaged_one_is_said() {
@@ -193,9 +199,11 @@ int main() {
        {"modes that give rights are not unpacked", modes_that_give_rights_are_not_unpacked},
        {"what would leave the folder is refused and writes nothing outside",
         what_would_leave_the_folder_is_refused_and_writes_nothing_outside},
-       {"links within are fine, and hard links are the same file", links_within_are_fine_and_hard_links_are_the_same_file},
+       {"links within are fine, and hard links are the same file",
+        links_within_are_fine_and_hard_links_are_the_same_file},
        {"bounds hold before the disk is full", bounds_hold_before_the_disk_is_full},
        {"what is no archive or a damaged one is said", what_is_no_archive_or_a_damaged_one_is_said},
-       {"an archive without the program says what it lacks", an_archive_without_the_program_says_what_it_lacks},
+       {"an archive without the program says what it lacks",
+        an_archive_without_the_program_says_what_it_lacks},
        {"work ends when it is cancelled", work_ends_when_it_is_cancelled}});
 }

@@ -41,9 +41,15 @@ void what_says_nothing_or_another_system_is_refused() {
 
 void names_fit_into_a_path_and_a_url() {
   check_ok(bundles::check_name({"blender", "4.2.1-rc1"}));
-  for (const bundles::Name& one :
-       {bundles::Name{"", "4.2"}, {"blender", ""}, {"blender", "new"}, {"Blender", "4.2"}, {"../b", "4"}, {"b/c", "4"},
-        {"blender", "4..2"}, {"blender", std::string(60, '1')}, {"4blender", "4"}})
+  for (const bundles::Name& one : {bundles::Name{"", "4.2"},
+                                   {"blender", ""},
+                                   {"blender", "new"},
+                                   {"Blender", "4.2"},
+                                   {"../b", "4"},
+                                   {"b/c", "4"},
+                                   {"blender", "4..2"},
+                                   {"blender", std::string(60, '1')},
+                                   {"4blender", "4"}})
     check_contains(bundles::check_name(one).error().message, "blender-4.2.1");
 }
 
@@ -51,7 +57,8 @@ void names_fit_into_a_path_and_a_url() {
 
 int main() {
   return kiln::test::run(
-      "names", {{"a file's name says which renderer it is", a_files_name_says_which_renderer_it_is},
-                {"what says nothing or another system is refused", what_says_nothing_or_another_system_is_refused},
-                {"names fit into a path and a URL", names_fit_into_a_path_and_a_url}});
+      "names",
+      {{"a file's name says which renderer it is", a_files_name_says_which_renderer_it_is},
+       {"what says nothing or another system is refused", what_says_nothing_or_another_system_is_refused},
+       {"names fit into a path and a URL", names_fit_into_a_path_and_a_url}});
 }

@@ -112,7 +112,8 @@ struct Rig {
   // Everything there but the downloads that may go on.
   [[nodiscard]] std::size_t entries() const {
     std::size_t count = 0;
-    for (const auto& one : fs::directory_iterator(folder())) count += one.path().filename() != "partial" ? 1 : 0;
+    for (const auto& one : fs::directory_iterator(folder()))
+      count += one.path().filename() != "partial" ? 1 : 0;
     return count;
   }
   [[nodiscard]] bool bundles_gone() const {
@@ -298,10 +299,13 @@ int main() {
        {"a download that broke goes on where it stopped", a_download_that_broke_goes_on_where_it_stopped},
        {"another content is thrown away and fetched again", another_content_is_thrown_away_and_fetched_again},
        {"what cannot be unpacked or is gone says so", what_cannot_be_unpacked_or_is_gone_says_so},
-       {"the bound holds, and what was used longest ago goes", the_bound_holds_and_what_was_used_longest_ago_goes},
+       {"the bound holds, and what was used longest ago goes",
+        the_bound_holds_and_what_was_used_longest_ago_goes},
        {"what is in use is never evicted", what_is_in_use_is_never_evicted},
        {"two who want one share the download", two_who_want_one_share_the_download},
-       {"a fetch that is cancelled ends, and shows meanwhile", a_fetch_that_is_cancelled_ends_and_shows_meanwhile},
+       {"a fetch that is cancelled ends, and shows meanwhile",
+        a_fetch_that_is_cancelled_ends_and_shows_meanwhile},
        {"a kill at any moment leaves it whole or absent", a_kill_at_any_moment_leaves_it_whole_or_absent},
-       {"room is said in steps, and none when it is switched off", room_is_said_in_steps_and_none_when_it_is_switched_off}});
+       {"room is said in steps, and none when it is switched off",
+        room_is_said_in_steps_and_none_when_it_is_switched_off}});
 }
