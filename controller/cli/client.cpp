@@ -9,6 +9,7 @@
 #include <array>
 #include <charconv>
 #include <limits>
+#include <optional>
 #include <thread>
 
 #include "base/ids.h"
