@@ -17,7 +17,7 @@ async function open(viewport, colorScheme) {
   const troubles = [];
   page.on("pageerror", (error) => troubles.push(String(error)));
   // What the controller refuses, the browser writes down by itself.
-  page.on("console", (message) => message.type() === "error" && !/status of 401/.test(message.text()) && troubles.push(message.text()));
+  page.on("console", (message) => message.type() === "error" && !/status of 40[13]/.test(message.text()) && troubles.push(message.text()));
   await page.goto(url, { waitUntil: "load" });
   await page.locator(".login form").waitFor();
   return { page, context, troubles };

@@ -2,7 +2,7 @@
 import { type ComponentChildren } from "preact";
 import { useContext, useEffect, useState } from "preact/hooks";
 import { Sure } from "./boxes";
-import { ago, moment } from "./format";
+import { ago, day } from "./format";
 import type { JoinToken, Me, ScriptToken, User } from "./model";
 import { MeContext, useMay } from "./people";
 import { ask } from "./server";
@@ -105,7 +105,7 @@ function Tokens({ onError }: { onError: OnError }) {
               <strong>{token.label}</strong>
               <span class="quiet">
                 {" "}{token.user}, {token.role} · {token.seen_ms ? `used ${ago(token.seen_ms, Date.now())}` : "never used"} ·{" "}
-                {token.expires_ms ? `ends ${moment(token.expires_ms)}` : "never ends"}
+                {token.expires_ms ? `ends ${day(token.expires_ms)}` : "never ends"}
               </span>
             </span>
             <Sure label="Remove" question="Refuse it from now on?" yes="Remove" onYes={() => void change("DELETE", `/tokens/${token.id}`)} />
@@ -115,10 +115,10 @@ function Tokens({ onError }: { onError: OnError }) {
       </ul>
       <form class="line" onSubmit={onSubmit(add)} aria-label="Make a token">
         <input name="label" placeholder="what it is for" aria-label="What the token is for" maxLength={64} required />
-        {me.kind !== "user" && <input name="user" placeholder="whose" aria-label="Whose token it is" pattern="[a-z0-9\\-]{1,32}" required />}
+        {me.kind !== "user" && <input name="user" placeholder="whose" aria-label="Whose token it is" pattern="[a-z0-9\-]{1,32}" required />}
         <select name="days" aria-label="How long the token lasts">
+          <option value="365">a year</option>
           <option value="30">a month</option>
-          <option value="365" selected>a year</option>
           <option value="0">for ever; serves over MQTT too</option>
         </select>
         <button type="submit">Make a token</button>
@@ -161,9 +161,9 @@ function Users({ onError }: { onError: OnError }) {
         {list?.length === 0 && <li class="quiet">Nobody yet.</li>}
       </ul>
       <form class="line" onSubmit={onSubmit(add)} aria-label="Add a user">
-        <input name="name" placeholder="name" aria-label="Name of the new user" pattern="[a-z0-9\\-]{1,32}" title="1 to 32 of a-z, 0-9 and -" autocomplete="off" autocapitalize="none" required />
+        <input name="name" placeholder="name" aria-label="Name of the new user" pattern="[a-z0-9\-]{1,32}" title="1 to 32 of a-z, 0-9 and -" autocomplete="off" autocapitalize="none" required />
         <select name="role" aria-label="Role of the new user">
-          {roles.map((role) => <option key={role} value={role} selected={role === "artist"}>{role}</option>)}
+          {["artist", ...roles.filter((role) => role !== "artist")].map((role) => <option key={role} value={role}>{role}</option>)}
         </select>
         <input name="password" type="password" placeholder="password, or none" aria-label="Password of the new user" autocomplete="new-password" minLength={10} maxLength={256} />
         <button type="submit">Add</button>
@@ -188,7 +188,7 @@ function JoinTokens({ onError }: { onError: OnError }) {
           <li key={token.id}>
             <span>
               <strong>{token.label || token.id}</strong>
-              <span class="quiet"> {token.uses_left} more · ends {moment(token.expires_ms)} · by {token.made_by}</span>
+              <span class="quiet"> {token.uses_left} more · ends {day(token.expires_ms)} · by {token.made_by}</span>
             </span>
             <Sure label="Remove" question="Nobody joins with it any more?" yes="Remove" onYes={() => void change("DELETE", `/join-tokens/${token.id}`)} />
           </li>
