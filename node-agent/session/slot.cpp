@@ -275,6 +275,7 @@ Step<void> Slot::render(TaskWork& work) {
 // go to make room.
 Step<void> Slot::ensure_program(TaskWork& work) {
   const auto& bundle = work.task.bundle;
+  if (!bundle.name.empty()) work.log.add("renderer " + bundle.name);
   if (blender_.program().identity == bundle.digest) return {};
   templates_.close();
   blender_.use({});
@@ -290,7 +291,6 @@ Step<void> Slot::ensure_program(TaskWork& work) {
   auto program = config_.fetch_renderer(bundle, [this] { return cancelled(); });
   if (cancelled()) return tl::make_unexpected(Stop{true, {}});
   if (!program) return tl::make_unexpected(no_renderer(program.error()));
-  work.log.add(fmt::format("renderer {}", bundle.name));
   cage_.show(program->folder);
   blender_.use(std::move(*program));
   return {};

@@ -26,6 +26,7 @@ class Gate:
         self.limit = None
         self.spoil = 0  # so many of the next answers that are longer than a megabyte get one wrong byte
         self.passed = 0
+        self.done = []
         self.open = threading.Condition()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -45,6 +46,13 @@ class Gate:
             threading.Thread(target=self.pump, args=(client, server, False), daemon=True).start()
             threading.Thread(target=self.pump, args=(server, client, True), daemon=True).start()
 
+    def close(self):
+        self.hold_after(None)
+        self.listener.close()
+        for pair in self.done:
+            for one in pair:
+                one.close()
+
     def pump(self, source, target, is_answer):
         count = 0
         try:
@@ -60,6 +68,8 @@ class Gate:
                 one.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+        if is_answer:  # by then the other direction has ended too
+            self.done.append((source, target))
 
     def treat(self, data, count):
         with self.open:
@@ -90,6 +100,7 @@ class Renderers(unittest.TestCase):
         cls.scene = make_scene(cls.here / "scene.blend", frames=(1, 2))
         cls.bundle = make_bundle(cls.here, "3.4.1")
         cls.gate = Gate(cls.farm.http_port)
+        cls.addClassCleanup(cls.gate.close)
         cls.settings = cls.here / "agent.toml"
         cls.settings.write_text("[renderers]\nmax_gib = 1\n")
 
@@ -129,8 +140,9 @@ class Renderers(unittest.TestCase):
     def submit(self, renderer, frames="1"):
         return self.farm.submit(self.scene, frames, renderer=renderer)
 
-    def log_of(self, job):
-        return self.farm.kiln("logs", job["number"], check=True).stdout
+    def log_of(self, job, frame=None):
+        flags = [] if frame is None else ["--frame", frame]
+        return self.farm.kiln("logs", job["number"], *flags, check=True).stdout
 
     # ---- the promises, in order ------------------------------------------------------------------------------
 
@@ -201,8 +213,9 @@ class Renderers(unittest.TestCase):
         self.farm.wait_for_job(job["id"])
         print(f"\nsubmitted, fetched, unpacked and two frames: {time.monotonic() - began:.1f} s; "
               f"{[line for line in self.farm.log('box').splitlines() if ' is here: ' in line]}")
-        self.assertIn("renderer from the bundle 3.4.1", self.log_of(job))
-        self.assertNotIn("renderer from the bundle", self.log_of(installed))
+        self.assertIn("renderer from the bundle 3.4.1", self.log_of(job, 1))  # its Blender said that when it started
+        self.assertIn("renderer blender-3.4.1", self.log_of(job, 2))
+        self.assertNotIn("renderer ", self.log_of(installed, 1) + self.log_of(installed, 2))
         frames, measure = self.farm.output(job["id"]), self.farm.output(installed["id"])
         self.assertEqual(sorted(measure), sorted(frames))
         for name in measure:
@@ -213,7 +226,8 @@ class Renderers(unittest.TestCase):
         self.assertEqual(1, self.fetches())
         again = self.submit("blender-3.4.1")
         self.farm.wait_for_job(again["id"])
-        self.assertIn("renderer from the bundle", self.log_of(again) + self.log_of(job))
+        self.assertIn("renderer blender-3.4.1", self.log_of(again))
+        self.assertNotIn("renderer from the bundle", self.log_of(again))  # it was open still
         self.assertEqual(1, self.fetches())
         # What it runs lies read-only, in a cage that shows it and nothing else of the box's own.
         [place] = [one for one in self.folder().iterdir() if one.name != "partial"]
@@ -223,7 +237,7 @@ class Renderers(unittest.TestCase):
         # Back to the installed one, on the same slot.
         last = self.farm.submit(self.scene, "2")
         self.farm.wait_for_job(last["id"])
-        self.assertNotIn("renderer from the bundle", self.log_of(last))
+        self.assertNotIn("renderer ", self.log_of(last))
 
     def test_3_a_template_names_one_too(self):
         job = self.farm.kiln("--json", "submit", "--type", "blender-animation", "-p", f"Scene={self.scene}", "-p",
