@@ -46,6 +46,7 @@ http::Router make_router(Api& api) {
   add_update_routes(router, api);
   add_login_routes(router, api);
   add_people_routes(router, api);
+  add_renderer_routes(router, api);
   add_page_routes(router, api);
   guard(router, api);
   return router;

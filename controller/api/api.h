@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -72,6 +73,7 @@ struct Api {
   // Of an address up to 15 minutes; of a name 30 s at most, so that nobody keeps somebody else out.
   accounts::Backoff login_limit_of_peer{{}};
   accounts::Backoff login_limit_of_name{{.longest_ms = 30'000}};
+  std::mutex examining = {};             // one archive of a renderer at a time: it takes a processor
   accounts::Bucket anonymous_limit{{}};  // of an address: what asks without saying who it is, or wrongly
 };
 

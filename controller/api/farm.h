@@ -90,6 +90,7 @@ class Reader {
   // One row an hour in which something was, oldest first.
   virtual Result<std::vector<scheduler::UsageRow>> usage(const UsageQuery& query) = 0;
   virtual Result<scheduler::FarmSettings> settings() = 0;
+  virtual Result<std::vector<scheduler::RendererRow>> renderers() = 0;  // by name
 };
 
 // One telemetry sample of a node: what the page draws. NaN-free: absent is absent.

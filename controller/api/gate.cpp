@@ -112,6 +112,11 @@ constexpr std::array table{
     Access{Method::post,    "/api/v1/rollouts/{number}/pause",                     Least::operator_},
     Access{Method::post,    "/api/v1/rollouts/{number}/resume",                    Least::operator_},
     Access{Method::post,    "/api/v1/rollouts/{number}/stop",                      Least::operator_},
+    Access{Method::get,     "/api/v1/renderers",                                   Least::viewer},
+    Access{Method::get,     "/api/v1/renderers/{name}",                            Least::viewer},
+    // What is put there runs on every node that is asked to: caged, yet no artist's business.
+    Access{Method::post,    "/api/v1/renderers",                                   Least::operator_},
+    Access{Method::delete_, "/api/v1/renderers/{name}",                            Least::operator_},
 
     Access{Method::get,     "/api/v1/nodes",                                       Least::viewer},
     Access{Method::get,     "/api/v1/nodes/{id}",                                  Least::viewer},

@@ -25,6 +25,7 @@ void add_enroll_routes(http::Router& router, Api& api);     // enroll, enrollmen
 void add_update_routes(http::Router& router, Api& api);     // images, rollouts
 void add_login_routes(http::Router& router, Api& api);      // login, logout, me
 void add_people_routes(http::Router& router, Api& api);     // users, tokens, the audit log
+void add_renderer_routes(http::Router& router, Api& api);   // renderers
 void add_page_routes(http::Router& router, Api& api);       // everything else
 
 // The studio's job types and the built-in ones.

@@ -149,6 +149,14 @@ Json to_json(const scheduler::FarmSettings& settings) {
   return Json::object({{"fair_share", settings.fair_share}, {"limits", std::move(limits)}});
 }
 
+Json to_json(const scheduler::RendererRow& renderer) {
+  auto json = payloads::to_json(renderer.bundle);
+  json.set("file", renderer.file);
+  json.set("user", renderer.user);
+  json.set("added_ms", renderer.added_ms);
+  return json;
+}
+
 Json to_json(const scheduler::Reason& reason) {
   Json json(Json::Object{});
   if (!reason.step.empty()) json.set("step", reason.step);
@@ -175,6 +183,7 @@ Json to_json(const scheduler::JobRow& job, const std::string& output_dir, std::i
   json.set("warnings", strings(job.warnings));
   json.set("held", job.held);
   const auto& options = job.spec.options;
+  if (!job.spec.bundle.name.empty()) json.set("renderer", job.spec.bundle.name);
   if (options.device != payloads::Device::any) json.set("device", payloads::to_string(options.device));
   if (options.max_run_s != 0) json.set("max_run_s", options.max_run_s);
   if (options.stall_s != 0) json.set("stall_s", options.stall_s);

@@ -19,6 +19,7 @@ Json to_json(const scheduler::AttemptRow& attempt);
 Json to_json(const scheduler::ResultRow& result);
 Json to_json(const scheduler::NodeRow& node, const LiveNode& live, std::int64_t now_ms);
 Json to_json(const scheduler::FarmSettings& settings);  // {"fair_share","limits"}
+Json to_json(const scheduler::RendererRow& renderer);
 // "project", "sequence", "shot", as far as they are there.
 void set_production(Json& json, const payloads::Production& production);
 Json to_json(const scheduler::Reason& reason);

@@ -60,6 +60,8 @@ class Storage {
   // there (says where it does) or another upload of it is under way; full when `total` does not fit; io.
   virtual Result<std::unique_ptr<Upload>> put_blob(const std::string& digest, std::uint64_t offset,
                                                    std::uint64_t total) = 0;
+  // It is gone; what reads it at this moment goes on. Errors: io.
+  virtual Status remove_blob(const std::string& digest) = 0;
   // Stores a small text of ours and gives its digest. Errors: full, io.
   virtual Result<std::string> put_text(std::string_view text) = 0;
 

@@ -12,6 +12,7 @@
 #include "compiler/blend_file.h"
 #include "compiler/compile.h"
 #include "compiler/feasible.h"
+#include "compiler/renderers.h"
 
 namespace kiln::api {
 
@@ -92,8 +93,9 @@ Result<compiler::BlendFile> read_scene(Storage& storage, const std::string& dige
   return scene;
 }
 
+// `bundle`: what renders it; without a name what is installed on the nodes does.
 Status check_scene(Storage& storage, const std::vector<scheduler::NodeRow>& nodes,
-                   const payloads::JobSubmission& submission) {
+                   const payloads::Bundle& bundle, const payloads::JobSubmission& submission) {
   const auto& files = submission.manifest.files;
   const std::string& path = submission.options.scene_file;
   const auto file =
@@ -103,6 +105,12 @@ Status check_scene(Storage& storage, const std::vector<scheduler::NodeRow>& node
   auto scene = read_scene(storage, file->digest);
   if (!scene) return fail(std::move(scene.error()).with(name));
 
+  if (!bundle.name.empty()) {
+    if (compiler::can_open(bundle.version, *scene)) return {};
+    return fail(Code::invalid,
+                fmt::format("{} was saved by Blender {}, which {} does not open: name a newer renderer", name,
+                            scene->version(), bundle.name));
+  }
   const auto blenders = installed(nodes, "blender");
   const auto opens = [&](const Installed& one) { return compiler::can_open(one.version, *scene); };
   if (blenders.empty() || std::any_of(blenders.begin(), blenders.end(), opens)) return {};
@@ -146,6 +154,10 @@ compiler::Accepted<Submitted> submit_job(Api& api, const std::string& user, cons
   if (!compiled) return tl::make_unexpected(std::move(compiled.error()));
   const auto nodes = api.reader.nodes();
   if (!nodes) return refuse(nodes.error());
+  const auto renderers = api.reader.renderers();
+  if (!renderers) return refuse(renderers.error());
+  auto unknown = compiler::choose_renderers(*compiled, submission.renderer, *renderers, *nodes);
+  if (!unknown.empty()) return tl::make_unexpected(compiler::Refusal(Code::invalid, std::move(unknown)));
   if (auto problems = compiler::impossible(*compiled, *nodes); !problems.empty())
     return tl::make_unexpected(compiler::Refusal(Code::invalid, std::move(problems)));
   auto after = known_jobs(api, submission.after);
@@ -157,7 +169,7 @@ compiler::Accepted<Submitted> submit_job(Api& api, const std::string& user, cons
       return refuse(std::move(checked.error()));
   }
   if (spec.renderer == "blender") {
-    if (auto checked = check_scene(api.storage, *nodes, submission); !checked)
+    if (auto checked = check_scene(api.storage, *nodes, spec.bundle, submission); !checked)
       return refuse(std::move(checked.error()));
   }
   if (spec.renderer != nothing_rendered && !submission.manifest.files.empty()) {

@@ -117,6 +117,28 @@ void add_types(CLI::App& app, Command& command) {
   });
 }
 
+void add_renderers(CLI::App& app, Command& command) {
+  auto* renderer =
+      app.add_subcommand("renderer", "Versions of Blender that nodes fetch when a job names one");
+  renderer->require_subcommand(1);
+  renderer->add_subcommand("list", "List them")->callback([&command] { command = list_renderers; });
+  auto options = std::make_shared<RendererOptions>();
+  auto* add = renderer->add_subcommand("add", "Put one on the controller");
+  add->add_option("file", options->file, "As its makers pack it: blender-4.2.1-linux-x64.tar.xz")
+      ->required()
+      ->type_name("FILE");
+  add->add_option("--name", options->name, "What it is called [the first word of the file's name]")
+      ->type_name("NAME");
+  add->add_option("--version", options->version, "Its version [from the file's name]")->type_name("VERSION");
+  add->callback(
+      [=, &command] { command = [=](Context& context) { return add_renderer(context, *options); }; });
+  auto name = std::make_shared<std::string>();
+  auto* remove = renderer->add_subcommand("remove", "Remove one that no unfinished job needs");
+  remove->add_option("name", *name, "As `kiln renderer list` shows it")->required()->type_name("NAME");
+  remove->callback(
+      [=, &command] { command = [=](Context& context) { return remove_renderer(context, *name); }; });
+}
+
 // Each adds its subcommands; the parsed one leaves what is to be done in `command`.
 void add_submit(CLI::App& app, Command& command) {
   auto options = std::make_shared<SubmitOptions>();
@@ -142,6 +164,9 @@ void add_submit(CLI::App& app, Command& command) {
                   "any: what the scene says; gpu: without one it fails, not the CPU")
       ->check(CLI::IsMember({"any", "cpu", "gpu"}))
       ->capture_default_str();
+  sub->add_option("--renderer", options->renderer,
+                  "One of `kiln renderer list`, as in blender-4.2.1 [what is installed on the nodes]")
+      ->type_name("NAME");
   sub->add_option("--retries", options->retries, "Tries of a task after one that failed [the farm's]")
       ->check(CLI::Range(0U, payloads::max_retries))
       ->type_name("N");
@@ -657,6 +682,7 @@ int run(const std::vector<std::string>& args, std::FILE* out, std::FILE* err,
   app.add_flag("--json", globals.json, "One JSON document on stdout (watch: one a line)");
   add_submit(app, command);
   add_types(app, command);
+  add_renderers(app, command);
   add_jobs(app, command);
   add_watching(app, command);
   add_nodes(app, command);

@@ -9,6 +9,7 @@
 #include <array>
 #include <charconv>
 #include <limits>
+#include <optional>
 #include <thread>
 
 #include "base/ids.h"
@@ -145,9 +146,13 @@ Result<Json> Client::get(const std::string& path) {
   return json_of(http_.get(path));
 }
 
-Result<Json> Client::call(const std::string& method, const std::string& path, const Json& body) {
+Result<Json> Client::call(const std::string& method, const std::string& path, const Json& body,
+                          std::chrono::seconds patience) {
+  std::optional<runtime::HttpClient> patient;
+  if (patience.count() > 0) patient.emplace(url_, options(patience));
+  auto& http = patient ? *patient : http_;
   const auto response =
-      method == "GET" ? http_.get(path) : http_.send(method, path, body.is_null() ? "" : body.dump());
+      method == "GET" ? http.get(path) : http.send(method, path, body.is_null() ? "" : body.dump());
   constexpr int no_content = 204;
   if (response && response->status == no_content) return Json::object({});
   return json_of(response);

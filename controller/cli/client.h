@@ -66,7 +66,9 @@ class Client {
   Status forget(const std::string& id);
 
   // Any other request; `body` null: none. What has no answer (204) gives an empty object.
-  Result<Json> call(const std::string& method, const std::string& path, const Json& body = {});
+  // `patience`: for an answer that takes long; 0: as for the others.
+  Result<Json> call(const std::string& method, const std::string& path, const Json& body = {},
+                    std::chrono::seconds patience = {});
   Result<Json> me();
   Result<Json> users();
   Result<Json> add_user(const Json& wish);

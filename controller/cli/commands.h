@@ -32,6 +32,7 @@ struct SubmitOptions {
   std::uint32_t max_run_s = 0;
   std::uint32_t stall_s = 0;
   std::string device = "any";
+  std::string renderer;    // "" = what is installed on the nodes
   std::uint32_t noop = 0;  // tasks of a plumbing test instead of a scene
   // A job type or a template instead of a plain scene.
   std::string type;
@@ -47,6 +48,15 @@ struct SubmitOptions {
   std::string start;  // as parse_moment() takes it
 };
 Result<Exit> submit(Context& context, const SubmitOptions& options);
+
+// ---- renderers.cpp
+struct RendererOptions {
+  std::filesystem::path file;
+  std::string name, version;  // "" = as the file's name says
+};
+Result<Exit> list_renderers(Context& context);
+Result<Exit> add_renderer(Context& context, const RendererOptions& options);
+Result<Exit> remove_renderer(Context& context, const std::string& name);
 
 // ---- types.cpp
 Result<Exit> list_types(Context& context);

@@ -313,6 +313,14 @@ std::string nodes_table(const std::vector<const Json*>& nodes, int width, bool c
       if (text_of(renderer, "name") == "blender")
         blender += (blender.empty() ? "" : " ") + harmless(text_of(renderer, "version"));
     }
+    for (const auto& bundle : array_of(info, "bundles")) {
+      const auto* is_coming = bundle.find("fetching");
+      if (is_coming != nullptr && *is_coming == Json(true)) continue;
+      auto name = harmless(text_of(bundle, "name"));
+      constexpr std::string_view plain = "blender-";
+      if (name.starts_with(plain)) name.erase(0, plain.size());
+      blender += (blender.empty() ? "" : " ") + name;
+    }
     for (const auto& gpu : array_of(info, "gpus"))
       hardware += (hardware.empty() ? "" : ", ") + harmless(text_of(gpu, "name"));
     if (hardware.empty()) hardware = harmless(text_of(info, "cpu"));

@@ -282,6 +282,7 @@ Status read_wishes(const SubmitOptions& options, payloads::JobSubmission& submis
     submission.start_ms = *start;
   }
   submission.production = options.production;
+  submission.renderer = options.renderer;
   submission.tags = options.tags;
   submission.after = options.after;
   submission.slot_limit = options.slot_limit;

@@ -74,6 +74,11 @@ std::string refusal(const Needs& needs, const std::vector<std::string>& tags, co
         "submit again",
         needs.renderer);
   }
+  one.bundle = needs.bundle;
+  if (!some_node_has(one, {}, nodes)) {
+    return fmt::format("no node has {} or takes it from the farm; {}", needs.bundle.name,
+                       nearest(one, {}, nodes));
+  }
   one.device = needs.device;
   if (!some_node_has(one, {}, nodes)) {
     return fmt::format(

@@ -62,6 +62,10 @@ Result<scheduler::FarmSettings> DatabaseReader::settings() {
   return reader_.settings();
 }
 
+Result<std::vector<scheduler::RendererRow>> DatabaseReader::renderers() {
+  return reader_.renderers();
+}
+
 // ---- DiskStorage ----
 
 namespace {
@@ -152,6 +156,10 @@ Result<std::unique_ptr<api::Upload>> DiskStorage::put_blob(const std::string& di
   if (auto room = check_room(layout_.data(), reserve_bytes_, total - std::min(offset, total)); !room)
     return fail(std::move(room.error()));
   return upload_of(blobs_.begin(digest, total, offset));
+}
+
+Status DiskStorage::remove_blob(const std::string& digest) {
+  return blobs_.remove(digest);
 }
 
 Result<std::string> DiskStorage::put_text(std::string_view text) {

@@ -35,6 +35,7 @@ class DatabaseReader final : public api::Reader {
   Result<scheduler::NodeRow> node(const NodeId& id) override;
   Result<std::vector<scheduler::UsageRow>> usage(const api::UsageQuery& query) override;
   Result<scheduler::FarmSettings> settings() override;
+  Result<std::vector<scheduler::RendererRow>> renderers() override;
 
  private:
   const store::Reader& reader_;
@@ -58,6 +59,7 @@ class DiskStorage final : public api::Storage {
   Result<api::Stored> open_blob(const std::string& digest) override;
   Result<std::unique_ptr<api::Upload>> put_blob(const std::string& digest, std::uint64_t offset,
                                                 std::uint64_t total) override;
+  Status remove_blob(const std::string& digest) override;
   Result<std::string> put_text(std::string_view text) override;
   Result<std::unique_ptr<api::Upload>> put_result(const TaskId& task, std::uint32_t attempt,
                                                   const std::string& path, std::uint64_t size,

@@ -140,6 +140,7 @@ void Turn::send_run(const LeaseKey& key, Lease& lease) {
   run.manifest = spec.manifest;
   run.frames = data_.task_frames(job, key.index);
   run.options = spec.options;
+  run.bundle = step.spec.needs.bundle;
   run.memory_mib = data_.pools[step.pool].memory_mib;
   const bool has_both = node.lanes[cpu_lane].slots > 0 && node.lanes[gpu_lane].slots > 0;
   if (has_both) run.slot = lease.kind == gpu_lane ? payloads::SlotKind::gpu : payloads::SlotKind::cpu;

@@ -39,6 +39,12 @@ struct SaveFarm {
 struct SaveUsage {
   UsageRow row;
 };
+struct SaveRenderer {
+  RendererRow row;
+};
+struct EraseRenderer {
+  std::string name;
+};
 struct EraseNode {
   NodeId node;
 };
@@ -126,9 +132,9 @@ struct Remark {
   std::string text;
 };
 
-using Effect =
-    std::variant<SaveJob, SaveTask, SaveAttempt, SaveResult, SaveNode, EraseJob, AcceptFiles, DropFiles,
-                 SendCommand, SendRebirth, Answer, JobChanged, JobErased, TaskChanged, NodeChanged, Remark,
-                 SaveFarm, SaveUsage, EraseNode, WakeNode, NodeErased, FarmChanged>;
+using Effect = std::variant<SaveJob, SaveTask, SaveAttempt, SaveResult, SaveNode, EraseJob, AcceptFiles,
+                            DropFiles, SendCommand, SendRebirth, Answer, JobChanged, JobErased, TaskChanged,
+                            NodeChanged, Remark, SaveFarm, SaveUsage, EraseNode, WakeNode, NodeErased,
+                            FarmChanged, SaveRenderer, EraseRenderer>;
 
 }  // namespace kiln::scheduler

@@ -106,6 +106,17 @@ struct EditFarm {
   std::optional<bool> fair_share = {};
   std::map<std::string, std::uint32_t> limits = {};
 };
+// A renderer is there from now on; the same one again changes nothing. Errors: conflict when another archive
+// has its name.
+struct AddRenderer {
+  RequestId request = 0;
+  RendererRow row;
+};
+// Errors: not_found; conflict while a job that has not ended needs it.
+struct RemoveRenderer {
+  RequestId request = 0;
+  std::string name;
+};
 // Ends a node's quarantine, and forgets what failed there.
 struct ForgiveNode {
   RequestId request = 0;
@@ -171,9 +182,10 @@ struct DiskPressure {
   bool full = false;
 };
 
-using Event = std::variant<SubmitJob, EditJob, CancelJob, RetryJob, DeleteJob, DrainNode, FinishAttempt,
-                           NodeStatusSeen, NodeInfoSeen, NodeTasksSeen, NodeAckSeen, BrokerConnected, Tick,
-                           DiskPressure, BrokerLost, AcceptTask, RequeueTask, ForgiveNode, RequeueTasks,
-                           ExplainJob, EditNode, PowerNode, ForgetNode, EditFarm, NodeHeatSeen>;
+using Event =
+    std::variant<SubmitJob, EditJob, CancelJob, RetryJob, DeleteJob, DrainNode, FinishAttempt, NodeStatusSeen,
+                 NodeInfoSeen, NodeTasksSeen, NodeAckSeen, BrokerConnected, Tick, DiskPressure, BrokerLost,
+                 AcceptTask, RequeueTask, ForgiveNode, RequeueTasks, ExplainJob, EditNode, PowerNode,
+                 ForgetNode, EditFarm, NodeHeatSeen, AddRenderer, RemoveRenderer>;
 
 }  // namespace kiln::scheduler

@@ -348,6 +348,7 @@ void FarmState::Data::tell_followers(const Job& job) {
 void FarmState::Data::load(const FarmRows& rows, Instant now) {
   last_job_number = rows.last_job_number;
   settings = rows.settings;
+  for (const auto& row : rows.renderers) renderers.emplace(row.bundle.name, row);
   attempt_floor = rows.attempt_floor;
   for (const auto& row : rows.nodes) {
     auto& node = add_node(row.id, now);

@@ -208,6 +208,7 @@ struct Pool {
   std::set<std::pair<JobKey, LaneNo>> pinned_open;
   Places usable;                 // lanes that may get work
   Places open;                   // those of them with room
+  Places having_open;            // …of nodes that have the renderer, where it is one that nodes fetch
   std::uint32_t idle_slots = 0;  // of usable lanes
   std::uint32_t recalls = 0;     // tasks of this pool asked back and not yet returned
 };
@@ -248,6 +249,7 @@ struct Node {
   std::map<std::pair<TaskId, std::uint32_t>, std::int64_t> cancels;  // when the last was sent, mono ms
   std::array<Lane, 2> lanes;
   std::vector<PoolNo> pools;                   // those in use that it satisfies, sorted
+  std::vector<PoolNo> having;                  // …of which it would have to fetch nothing
   std::set<std::pair<PoolNo, JobKey>> pinned;  // steps that only get more where they are, here among it
   std::map<JobNo, std::int64_t> blamed;  // jobs that failed here and have none done here since: when, mono ms
   std::int64_t forgiven_mono_ms = 0;     // when its quarantine ends; 0: none
@@ -317,6 +319,7 @@ struct FarmState::Data {
   std::vector<User> users;                   // [no - 1]
   std::map<std::string, UserNo> user_numbers;
   FarmSettings settings;
+  std::map<std::string, RendererRow> renderers;
   std::map<std::string, Limit> limits;              // what is used of counted limits, set or not
   std::map<JobNo, std::set<JobNo>> job_followers;   // who waits for it
   std::set<std::pair<std::int64_t, JobNo>> early;   // jobs by the time they start at, unix ms
@@ -417,6 +420,13 @@ struct FarmState::Data {
   [[nodiscard]] bool may_get_work(const Node& node) const;
   // Whether a task of the pool may have the kind of slot on that node.
   [[nodiscard]] static bool suits(const Pool& pool, const Node& node, std::size_t kind);
+  // Whether it could start a task of the pool without fetching a renderer first.
+  [[nodiscard]] bool has_renderer(PoolNo pool, NodeNo node) const;
+  // Milliseconds until a node that has to fetch the pool's renderer could begin; 0: there is none to fetch.
+  [[nodiscard]] double fetch_ms(const Pool& pool) const;
+  // Whether the nodes at work on the step, which have its renderer, will have done what is left of it before
+  // another one could begin. Looks at few of them.
+  [[nodiscard]] bool outruns_fetch(const Job& job, const Step& step) const;
   // Whether its counted limits leave room for one more.
   [[nodiscard]] bool limits_allow(const Pool& pool) const;
 
@@ -554,6 +564,9 @@ class Turn {
   void on(const ForgetNode& event);
   void on(const EditFarm& event);
   void on(const NodeHeatSeen& event);
+  // ---- renderers.cpp
+  void on(const AddRenderer& event);
+  void on(const RemoveRenderer& event);
   // What time does to a node: its schedule, its sleep, its reboot. O(1).
   void look_after(Node& node);
   void check_window(Node& node);

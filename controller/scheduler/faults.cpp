@@ -30,6 +30,8 @@ constexpr std::array faults = {
     Fault{"missing-library", Whose::scene}, Fault{"missing-file", Whose::scene},
     Fault{"newer-blender", Whose::scene},   Fault{"timeout", Whose::limit},
     Fault{"no-gpu", Whose::lack},           Fault{"renderer-missing", Whose::lack},
+    Fault{"renderer-broken", Whose::lack},  Fault{"renderer-no-room", Whose::lack},
+    Fault{"renderer-gone", Whose::scene},
 };
 
 Whose whose_fault(std::string_view code) {

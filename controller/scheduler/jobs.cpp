@@ -57,6 +57,16 @@ void Turn::on(const SubmitJob& event) {
                                                   "submit again when some have ended",
                                                   max_active_jobs)));
   }
+  for (const auto& step : event.spec.all_steps()) {
+    const auto& bundle = step.needs.bundle;
+    if (bundle.name.empty()) continue;
+    const auto known = data_.renderers.find(bundle.name);
+    if (known != data_.renderers.end() && known->second.bundle == bundle) continue;
+    return answer(event.request,
+                  fail(Code::conflict, fmt::format("the renderer {} was removed or replaced a moment ago: "
+                                                   "submit again",
+                                                   bundle.name)));
+  }
   JobRow row;
   row.number = ++data_.last_job_number;
   row.id = make_job_id(row.number, event.random);

@@ -162,6 +162,7 @@ void FarmState::Data::unplace(Node& node) {
       pool.usable.erase(place);
       pool.idle_slots -= lane.idle;
       if (lane.open) pool.open.erase(place);
+      if (lane.open) pool.having_open.erase(place);
     }
     if (lane.open) {
       for (const auto& [number, key] : node.pinned) pools[number].pinned_open.erase({key, place.second});
@@ -226,6 +227,9 @@ void FarmState::Data::place_lane(Node& node, std::size_t kind) {
     if (lane.open) pool.open.insert(place);
   }
   if (!lane.open) return;
+  for (const auto number : node.having) {
+    if (suits(pools[number], node, kind)) pools[number].having_open.insert(place);
+  }
   for (const auto& [number, key] : node.pinned) {
     if (suits(pools[number], node, kind)) pools[number].pinned_open.insert({key, place.second});
   }
@@ -246,9 +250,13 @@ void FarmState::Data::set_info(Node& node, payloads::NodeInfo info) {
 void FarmState::Data::refresh_pools(Node& node) {
   unplace(node);
   node.pools.clear();
+  node.having.clear();
   for (const auto number : job_pools) {
     const auto& pool = pools[number];
-    if (!lacking(pool.needs, pool.tags, node.row)) node.pools.push_back(number);
+    if (lacking(pool.needs, pool.tags, node.row)) continue;
+    node.pools.push_back(number);
+    const auto& bundle = pool.needs.bundle;
+    if (!bundle.name.empty() && has_bundle(node.row, bundle)) node.having.push_back(number);
   }
   place(node);
 }

@@ -56,6 +56,19 @@ std::optional<std::string> lacking(const Attribute& attribute, const NodeRow& no
   return attribute_text(attribute.name, any);
 }
 
+// What a box may keep is in its settings and on its disk; whether the renderer starts there, nobody knows
+// before it did.
+std::optional<std::string> lacking(const payloads::Bundle& bundle, const NodeRow& node) {
+  if (bundle.name.empty() || has_bundle(node, bundle)) return std::nullopt;
+  constexpr std::uint64_t mib = 1024UL * 1024;
+  const auto room_mib = node.info.bundles_max_mib;
+  if (room_mib == 0) return fmt::format("it has no {} and fetches no renderers", bundle.name);
+  const auto takes_mib = (bundle.unpacked_bytes + bundle.size + mib - 1) / mib;
+  if (takes_mib <= room_mib) return std::nullopt;
+  return fmt::format("it has room for {} MiB of renderers; {} takes {} while it is unpacked", room_mib,
+                     bundle.name, takes_mib);
+}
+
 std::optional<std::string> lacking(const Amount& amount, const NodeRow& node) {
   const auto there = amount_of(node, amount.name);
   if (!there) return std::nullopt;
@@ -77,6 +90,12 @@ std::vector<std::string> tags_of(const NodeRow& node) {
   for (const auto& tag : node.info.tags) out.insert(lower(tag));
   for (const auto& tag : node.settings.tags) out.insert(lower(tag));
   return {out.begin(), out.end()};
+}
+
+bool has_bundle(const NodeRow& node, const payloads::Bundle& bundle) {
+  return std::any_of(node.info.bundles.begin(), node.info.bundles.end(), [&](const auto& one) {
+    return !one.fetching && one.name == bundle.name && one.digest == payloads::short_digest(bundle.digest);
+  });
 }
 
 std::optional<double> amount_of(const NodeRow& node, std::string_view name) {
@@ -108,6 +127,7 @@ std::optional<std::string> lacking(const Needs& needs, const std::vector<std::st
       !has(renderers_of(node), lower(needs.renderer))) {
     return attribute_text("kiln:attr.renderer", {needs.renderer});
   }
+  if (auto clause = lacking(needs.bundle, node)) return clause;
   if (needs.device == payloads::Device::gpu && node.info.gpu_slots == 0) return "it has no slot with a GPU";
   const auto tags = job_tags.empty() ? std::vector<std::string>() : tags_of(node);
   for (const auto& tag : job_tags) {

@@ -17,6 +17,9 @@ namespace kiln::scheduler {
 std::optional<std::string> lacking(const Needs& needs, const std::vector<std::string>& job_tags,
                                    const NodeRow& node);
 
+// Whether the node has fetched that renderer.
+bool has_bundle(const NodeRow& node, const payloads::Bundle& bundle);
+
 // How much of that amount the node has: 0 of what nobody knows ("acme:amount.scanner"). nullopt where a node
 // does not say, so that nothing can be held against it: amount.worker.disk.scratch.
 std::optional<double> amount_of(const NodeRow& node, std::string_view name);

@@ -1,7 +1,8 @@
 // Which task goes where. Jobs by priority, then by number; of a job, tasks queued again before fresh ones. Of
 // the nodes with room: an idle slot before a place in a queue, then where the scene is open, then where its
-// files are, then the least loaded. Every look-up is at an ordered index: O(log jobs + log nodes) a task
-// handed out.
+// files are, then where its renderer is, then the least loaded. A renderer that must be fetched first costs
+// time: while those who have it are done sooner, nobody else fetches it. Every look-up is at an ordered
+// index: O(log jobs + log nodes) a task handed out.
 #include "scheduler/farm_data.h"
 
 namespace kiln::scheduler {
@@ -19,19 +20,35 @@ const std::pair<Level, LaneNo>* first_place(const Places& places, const Group& g
   return nullptr;
 }
 
-LaneNo choose_lane(const FarmState::Data& data, const Pool& pool, const std::string& manifest,
+// The best place for the step's next task; 0: none, or none that is worth fetching a renderer for.
+LaneNo choose_lane(const FarmState::Data& data, const Pool& pool, const Job& job, const Step& step,
                    const Group& group) {
   const auto* best = first_place(pool.open, group);
-  if (best == nullptr || manifest.empty()) return best == nullptr ? 0 : best->second;
+  if (best == nullptr) return 0;
+  const auto& manifest = job.row.spec.manifest;
+  const bool is_fetched = !pool.needs.bundle.name.empty();
+  const auto* having = is_fetched ? first_place(pool.having_open, group) : nullptr;
+  const auto is_worth_it = [&](const std::pair<Level, LaneNo>& place) {
+    if (!is_fetched || data.has_renderer(step.pool, node_of(place.second))) return true;
+    if (step.counts.done == 0) return true;  // nobody knows what waiting costs
+    const auto mean_ms = 1000 * step.done_s / step.counts.done;
+    const bool starts_sooner =
+        having != nullptr && mean_ms * having->first / full_level < data.fetch_ms(pool);
+    return !starts_sooner && !data.outruns_fetch(job, step);
+  };
   // A cold node that is idle still comes before a warm one that is busy: warmth is not worth waiting.
   for (const auto* index : {&data.warm_open, &data.files_open}) {
-    const auto lanes = index->find(manifest);
+    const auto lanes = manifest.empty() ? index->end() : index->find(manifest);
     if (lanes == index->end()) continue;
     const auto* near = first_place(lanes->second, group);
     if (near == nullptr || !pool.open.contains(*near)) continue;
+    if (!is_worth_it(*near)) continue;
     if (near->first < full_level || near->first <= best->first) return near->second;
   }
-  return best->second;
+  if (having != nullptr &&
+      (having->first < full_level || having->first <= best->first || !is_worth_it(*best)))
+    return having->second;
+  return is_worth_it(*best) ? best->second : 0;
 }
 
 // Who is the only one that could do it is not avoided: first a task's own last node is not, then the job's.
@@ -56,8 +73,9 @@ std::optional<Choice> choose(const FarmState::Data& data, PoolNo number) {
   if (pool.open.empty() || !data.limits_allow(pool)) return std::nullopt;
   std::optional<Choice> best;
   for (const auto& [step, group] : pool.heads) {
-    const auto& manifest = data.jobs.at(step.number).row.spec.manifest;
-    if (const auto lane = choose_lane(data, pool, manifest, avoidable(pool, group)); lane != 0) {
+    const auto& job = data.jobs.at(step.number);
+    const auto lane = choose_lane(data, pool, job, job.steps[step.step], avoidable(pool, group));
+    if (lane != 0) {
       best = Choice{step, group.shuns, lane};
       break;
     }
@@ -117,6 +135,14 @@ void Turn::take_back_for_idle() {
         // What starts soon anyway is not worth two round trips.
         const auto waits_ms = lease.est_ms * std::max<std::uint64_t>(1, ahead / lane.slots);
         if (waits_ms < static_cast<std::uint64_t>(data_.policy.queue_ahead_ms) / 2) continue;
+        const auto& step = data_.step_of(job, key.index);
+        const bool would_fetch = !pool.needs.bundle.name.empty() &&
+                                 !data_.has_renderer(number, node_of(idle->second)) &&
+                                 data_.has_renderer(number, victim.no);
+        if (would_fetch && step.counts.done > 0 &&
+            1000 * step.done_s / step.counts.done * static_cast<double>(ahead) / lane.slots <
+                data_.fetch_ms(pool))
+          continue;
         if (last == nullptr || lease.order > last->order) {
           last = &lease;
           last_key = key;

@@ -19,6 +19,8 @@ std::string pool_name(const Needs& needs, const std::vector<std::string>& tags) 
     name += fmt::format("|{} {} {}", one.name, one.min, one.max.value_or(-1));
   for (const auto& one : needs.limits) name += fmt::format("|limit {} {}", one.name, one.count);
   for (const auto& tag : tags) name += fmt::format("|tag {}", tag);
+  if (!needs.bundle.name.empty())
+    name += fmt::format("|bundle {} {}", needs.bundle.name, needs.bundle.digest);
   return name;
 }
 

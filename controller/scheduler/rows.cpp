@@ -65,7 +65,9 @@ std::vector<StepSpec> JobSpec::all_steps() const {
   only.frames = frames;
   only.units = static_cast<std::uint32_t>(frames.size());
   only.chunk = chunk;
-  only.needs.renderer = renderer;
+  // What is fetched needs nothing installed.
+  if (bundle.name.empty()) only.needs.renderer = renderer;
+  only.needs.bundle = bundle;
   only.needs.device = options.device;
   only.needs.limits = limits;
   return {std::move(only)};

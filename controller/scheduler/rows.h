@@ -37,6 +37,7 @@ struct Needs {
   std::vector<Attribute> attributes;
   std::vector<Amount> amounts;
   std::vector<payloads::LimitUse> limits;
+  payloads::Bundle bundle = {};  // what renders it; a node that has not got it fetches it
   friend bool operator==(const Needs&, const Needs&) = default;
 };
 
@@ -76,7 +77,8 @@ struct JobSpec {
   std::optional<std::uint32_t> retries = {};   // of a failed task; absent: Policy::max_failures decides
   std::optional<std::uint32_t> fail_pct = {};  // of its tasks failed and it gives up; absent: the policy's
   std::vector<payloads::LimitUse> limits =
-      {};  // of each task of a job without a template; else its steps say
+      {};                        // of each task of a job without a template; else its steps say
+  payloads::Bundle bundle = {};  // likewise
   friend bool operator==(const JobSpec&, const JobSpec&) = default;
 
   // Task numbers are below this. Fewer tasks may exist: see StepSpec::target_s.
@@ -270,6 +272,15 @@ struct FarmSettings {
   friend bool operator==(const FarmSettings&, const FarmSettings&) = default;
 };
 
+// A renderer that people put on the controller.
+struct RendererRow {
+  payloads::Bundle bundle;
+  std::string file;  // its archive's name, as it was given
+  std::string user;  // who put it there
+  std::int64_t added_ms = 0;
+  friend bool operator==(const RendererRow&, const RendererRow&) = default;
+};
+
 // One hour of one node, for what happened over time. Absolute, so that writing it twice is harmless.
 struct UsageRow {
   NodeId node;
@@ -295,6 +306,7 @@ struct FarmRows {
   std::vector<AttemptRow> attempts;  // those assigned or running
   std::vector<NodeRow> nodes;
   FarmSettings settings;
+  std::vector<RendererRow> renderers;
   std::vector<UsageRow> usage;  // of the running hour
   std::uint64_t last_job_number = 0;
   // After a restore of a backup: attempts up to this number may have been made that no row tells of. 0: none.

@@ -28,8 +28,10 @@ struct Policy {
   std::int64_t queue_ahead_ms = 2'000;  // work queued on a node beyond what it renders: hides one round trip
   std::uint32_t max_queue_ahead = 16;   // …but never more tasks a slot than this
   double soft_c = 84;                   // a GPU above gets nothing new: most throttle from 83 to 90 °C on
-  double hard_c = 93;        // …above this its task goes elsewhere: cards switch off between 95 and 105 °C
-  double cool_c = 4;         // …until it is this much cooler: no flapping around a limit
+  double hard_c = 93;  // …above this its task goes elsewhere: cards switch off between 95 and 105 °C
+  double cool_c = 4;   // …until it is this much cooler: no flapping around a limit
+  // Of a renderer's archive, from the controller to its first start on a node: a LAN, then unpacking.
+  std::uint32_t fetch_mib_s = 25;
   double tail_factor = 1.5;  // a task that takes this much longer than its job's mean, at the job's tail, is
                              // started a second time on an idle node
 };

@@ -58,7 +58,8 @@ void Turn::start_again() {
       const Group elsewhere{0, slowest->node, job.avoids};
       const auto idle = std::find_if(pool.open.begin(), pool.open.end(), [&](const auto& one) {
         return one.first < full_level && !elsewhere.has(node_of(one.second)) &&
-               data_.node(node_of(one.second)).lanes.at(kind_of(one.second)).idle > 0;
+               data_.node(node_of(one.second)).lanes.at(kind_of(one.second)).idle > 0 &&
+               (pool.needs.bundle.name.empty() || data_.has_renderer(number, node_of(one.second)));
       });
       if (idle == pool.open.end()) continue;
       // Nobody knows how long the slow one still takes; so far it took longer than the idle one would in all.

@@ -214,6 +214,11 @@ class Explainer {
     if (!ahead.empty()) return fmt::format("it has room; before this job comes {}", ahead);
     if (!step.requeued.empty() && !step.requeued.contains(0))
       return "what is left failed here: another node is tried first";
+    if (!data_.has_renderer(step.pool, node.no) && data_.outruns_fetch(job_, step)) {
+      return fmt::format(
+          "it has room; it would have to fetch {} first, and nodes that have it are done sooner",
+          pool.needs.bundle.name);
+    }
     return "it has room: it gets the next task now";
   }
 

@@ -56,6 +56,7 @@ Json needs_json(const scheduler::Needs& needs) {
   if (!needs.attributes.empty()) json.set("attributes", array_of(needs.attributes, attribute_json));
   if (!needs.amounts.empty()) json.set("amounts", array_of(needs.amounts, amount_json));
   if (!needs.limits.empty()) json.set("limits", array_of(needs.limits, limit_json));
+  if (!needs.bundle.name.empty()) json.set("bundle", payloads::to_json(needs.bundle));
   return json;
 }
 
@@ -153,6 +154,7 @@ void read_needs(JsonReader& in, scheduler::Needs& needs) {
   objects(in, "attributes", needs.attributes, read_attribute);
   objects(in, "amounts", needs.amounts, read_amount);
   objects(in, "limits", needs.limits, read_limit);
+  payloads::read_bundle(in, "bundle", needs.bundle);
 }
 
 void read_step(JsonReader& in, scheduler::StepSpec& step) {
@@ -269,6 +271,18 @@ Result<std::vector<payloads::TaskCounts>> parse_counts(std::string_view text) {
 std::string limits_text(const std::vector<payloads::LimitUse>& limits) {
   if (limits.empty()) return "";
   return Json::object({{"limits", array_of(limits, limit_json)}}).dump();
+}
+
+std::string bundle_text(const payloads::Bundle& bundle) {
+  return bundle.name.empty() ? "" : Json::object({{"bundle", payloads::to_json(bundle)}}).dump();
+}
+
+Result<payloads::Bundle> parse_bundle(std::string_view text) {
+  const auto json = Json::parse(text, stored);
+  if (!json) return fail(json.error());
+  return read_object<payloads::Bundle>(*json, "bundle", [](JsonReader& in, payloads::Bundle& bundle) {
+    payloads::read_bundle(in, "bundle", bundle);
+  });
 }
 
 std::string wishes_text(const scheduler::JobWishes& wishes) {

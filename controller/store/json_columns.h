@@ -16,6 +16,7 @@ std::string warnings_text(const std::vector<std::string>& warnings);
 std::string steps_text(const std::vector<scheduler::StepSpec>& steps);
 std::string counts_text(const std::vector<payloads::TaskCounts>& counts);
 std::string limits_text(const std::vector<payloads::LimitUse>& limits);
+std::string bundle_text(const payloads::Bundle& bundle);
 std::string wishes_text(const scheduler::JobWishes& wishes);
 std::string settings_text(const scheduler::NodeSettings& settings);
 
@@ -25,6 +26,7 @@ Result<std::vector<std::string>> parse_warnings(std::string_view text);
 Result<std::vector<scheduler::StepSpec>> parse_steps(std::string_view text);
 Result<std::vector<payloads::TaskCounts>> parse_counts(std::string_view text);
 Result<std::vector<payloads::LimitUse>> parse_limits(std::string_view text);
+Result<payloads::Bundle> parse_bundle(std::string_view text);
 Result<scheduler::JobWishes> parse_wishes(std::string_view text);
 Result<scheduler::NodeSettings> parse_settings(std::string_view text);
 

@@ -31,7 +31,7 @@ struct Queries {
   std::string nodes, node;
   // Parameters: (node,) from this hour on, before that one, at most so many.
   std::string usage, usage_of_node;
-  std::string limits, fair_share;
+  std::string limits, fair_share, renderers;
 };
 
 const Queries& queries();

@@ -80,6 +80,7 @@ const Queries& queries() {
         "SELECT {} FROM usage WHERE node = ? AND hour_ms >= ? AND hour_ms < ? ORDER BY hour_ms LIMIT ?",
         usage_columns);
     q.limits = fmt::format("SELECT {} FROM counted_limit ORDER BY name", limit_columns);
+    q.renderers = fmt::format("SELECT {} FROM renderer ORDER BY name", renderer_columns);
     q.fair_share = "SELECT fair_share FROM farm WHERE only_row = 1";
     return q;
   }();
@@ -89,10 +90,11 @@ const Queries& queries() {
 std::vector<std::string> all_queries() {
   const auto& q = queries();
   std::vector<std::string> all(q.jobs.begin(), q.jobs.end());
-  all.insert(all.end(), {q.job_by_id,  q.job_by_number, q.projects,       q.sequences,      q.shots,
-                         q.tasks,      q.tasks_done,    q.tasks_in_state, q.tasks_held,     q.last_task,
-                         q.task_times, q.attempts,      q.results,        q.results_of_job, q.nodes,
-                         q.node,       q.usage,         q.usage_of_node,  q.limits,         q.fair_share});
+  all.insert(all.end(),
+             {q.job_by_id,  q.job_by_number,  q.projects,   q.sequences, q.shots,      q.tasks,
+              q.tasks_done, q.tasks_in_state, q.tasks_held, q.last_task, q.task_times, q.attempts,
+              q.results,    q.results_of_job, q.nodes,      q.node,      q.usage,      q.usage_of_node,
+              q.limits,     q.fair_share,     q.renderers});
   return all;
 }
 
@@ -541,6 +543,12 @@ Result<std::vector<scheduler::UsageRow>> Reader::usage(const UsageQuery& query) 
     }
     return connection.rows<scheduler::UsageRow>(queries().usage_of_node, read_usage, query.node->str(),
                                                 query.from_ms, query.to_ms, limit);
+  });
+}
+
+Result<std::vector<scheduler::RendererRow>> Reader::renderers() const {
+  return pool_->with([](Connection& connection) {
+    return connection.rows<scheduler::RendererRow>(queries().renderers, read_renderer);
   });
 }
 

@@ -83,6 +83,7 @@ class Reader {
   // One row an hour in which something was, oldest first. Of all nodes: O(nodes × hours).
   Result<std::vector<scheduler::UsageRow>> usage(const UsageQuery& query) const;
   Result<scheduler::FarmSettings> settings() const;
+  Result<std::vector<scheduler::RendererRow>> renderers() const;  // by name
 
  private:
   struct Pool;

@@ -152,6 +152,7 @@ Result<scheduler::JobRow> read_job(const Row& row) {
   read_waste(in, job.waste);
   in.parse(job.steps, parse_counts, true);
   in.parse(job.spec.limits, parse_limits, true);
+  in.parse(job.spec.bundle, parse_bundle, true);
   return in.finish(std::move(job));
 }
 
@@ -242,6 +243,21 @@ Result<scheduler::UsageRow> read_usage(const Row& row) {
   in.read(usage.hour_ms);
   read_use(in, usage.use);
   return in.finish(std::move(usage));
+}
+
+Result<scheduler::RendererRow> read_renderer(const Row& row) {
+  scheduler::RendererRow renderer;
+  Columns in(row, "renderer");
+  in.read(renderer.bundle.name);
+  in.read(renderer.bundle.version);
+  in.read(renderer.bundle.digest);
+  in.read(renderer.bundle.size);
+  in.read(renderer.bundle.unpacked_bytes);
+  in.read(renderer.bundle.program);
+  in.read(renderer.file);
+  in.read(renderer.user);
+  in.read(renderer.added_ms);
+  return in.finish(std::move(renderer));
 }
 
 Result<std::pair<std::string, std::uint32_t>> read_limit(const Row& row) {

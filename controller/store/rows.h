@@ -30,7 +30,7 @@ inline constexpr std::string_view job_columns =
     "job.created_ms, job.priority, job.state, job.queued, job.running, job.done, job.failed, job.cancelled, "
     "job.render_s, job.message, job.warnings, job.started_ms, job.finished_ms, job.retries, job.fail_pct, "
     "job.held, job.type, job.document, job.steps, job.project, job.sequence, job.shot, job.wishes, "
-    "job.failed_s, job.lost_s, job.superseded_s, job.step_counts, job.limits";
+    "job.failed_s, job.lost_s, job.superseded_s, job.step_counts, job.limits, job.bundle";
 Result<scheduler::JobRow> read_job(const Row& row);
 
 inline constexpr std::string_view task_columns =
@@ -62,6 +62,10 @@ Result<scheduler::NodeRow> read_node(const Row& row);
 inline constexpr std::string_view usage_columns =
     "node, hour_ms, online_s, busy_s, done_s, failed_s, lost_s, superseded_s";
 Result<scheduler::UsageRow> read_usage(const Row& row);
+
+inline constexpr std::string_view renderer_columns =
+    "name, version, digest, size, unpacked_bytes, program, file, user, added_ms";
+Result<scheduler::RendererRow> read_renderer(const Row& row);
 
 inline constexpr std::string_view limit_columns = "name, count";
 Result<std::pair<std::string, std::uint32_t>> read_limit(const Row& row);

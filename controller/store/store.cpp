@@ -49,9 +49,10 @@ constexpr std::string_view save_job_sql =
     "priority, "
     "state, shown_state, queued, running, done, failed, cancelled, render_s, message, warnings, started_ms, "
     "finished_ms, retries, fail_pct, held, type, document, steps, project, sequence, shot, wishes, failed_s, "
-    "lost_s, superseded_s, step_counts, limits) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+    "lost_s, superseded_s, step_counts, limits, bundle) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+    "?, ?, "
     "?, ?, ?, ?, "
-    "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET priority = excluded.priority, state = excluded.state, "
     "shown_state = excluded.shown_state, queued = excluded.queued, running = excluded.running, "
     "done = excluded.done, failed = excluded.failed, cancelled = excluded.cancelled, "
@@ -111,6 +112,13 @@ constexpr std::string_view forget_usage_sql =
 constexpr std::string_view save_fair_share_sql = "UPDATE farm SET fair_share = ?";
 constexpr std::string_view clear_limits_sql = "DELETE FROM counted_limit";
 constexpr std::string_view save_limit_sql = "INSERT INTO counted_limit (name, count) VALUES (?, ?)";
+constexpr std::string_view save_renderer_sql =
+    "INSERT INTO renderer (name, version, digest, size, unpacked_bytes, program, file, user, added_ms) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (name) DO UPDATE SET version = excluded.version, digest = excluded.digest, "
+    "size = excluded.size, unpacked_bytes = excluded.unpacked_bytes, program = excluded.program, "
+    "file = excluded.file, user = excluded.user, added_ms = excluded.added_ms";
+constexpr std::string_view erase_renderer_sql = "DELETE FROM renderer WHERE name = ?";
 constexpr std::string_view erase_node_sql = "DELETE FROM node WHERE id = ?";
 constexpr std::string_view erase_job_sql = "DELETE FROM job WHERE id = ?";
 constexpr std::string_view note_unmoved_sql =
@@ -127,7 +135,7 @@ constexpr std::string_view forget_results_sql =
 struct Statements {
   Statement save_job, raise_job_number, save_task, save_attempt, save_result, save_node, erase_job,
       note_unmoved, forget_unmoved, rename_result, forget_results, save_usage, forget_usage, save_fair_share,
-      clear_limits, save_limit, erase_node;
+      clear_limits, save_limit, erase_node, save_renderer, erase_renderer;
 
   static Result<Statements> prepare(Database& database) {
     std::vector<Statement> ready;
@@ -135,7 +143,7 @@ struct Statements {
          {save_job_sql, raise_job_number_sql, save_task_sql, save_attempt_sql, save_result_sql, save_node_sql,
           erase_job_sql, note_unmoved_sql, forget_unmoved_sql, rename_result_sql, forget_results_sql,
           save_usage_sql, forget_usage_sql, save_fair_share_sql, clear_limits_sql, save_limit_sql,
-          erase_node_sql}) {
+          erase_node_sql, save_renderer_sql, erase_renderer_sql}) {
       auto statement = database.prepare(sql);
       if (!statement) return fail(std::move(statement.error()));
       ready.push_back(std::move(*statement));
@@ -144,7 +152,7 @@ struct Statements {
                       std::move(ready[4]),  std::move(ready[5]),  std::move(ready[6]),  std::move(ready[7]),
                       std::move(ready[8]),  std::move(ready[9]),  std::move(ready[10]), std::move(ready[11]),
                       std::move(ready[12]), std::move(ready[13]), std::move(ready[14]), std::move(ready[15]),
-                      std::move(ready[16])};
+                      std::move(ready[16]), std::move(ready[17]), std::move(ready[18])};
   }
 };
 
@@ -184,6 +192,8 @@ bool is_kept(const scheduler::Effect& effect) {
          std::holds_alternative<scheduler::SaveFarm>(effect) ||
          std::holds_alternative<scheduler::SaveUsage>(effect) ||
          std::holds_alternative<scheduler::EraseNode>(effect) ||
+         std::holds_alternative<scheduler::SaveRenderer>(effect) ||
+         std::holds_alternative<scheduler::EraseRenderer>(effect) ||
          std::holds_alternative<scheduler::EraseJob>(effect) ||
          std::holds_alternative<scheduler::AcceptFiles>(effect);
 }
@@ -255,6 +265,12 @@ class Writer {
     if (!saved) return saved;
     return sql_.forget_usage.run(row.hour_ms - usage_kept_ms);
   }
+  Status operator()(const scheduler::SaveRenderer& save) {
+    const auto& [bundle, file, user, added_ms] = save.row;
+    return sql_.save_renderer.run(bundle.name, bundle.version, bundle.digest, bundle.size,
+                                  bundle.unpacked_bytes, bundle.program, file, user, added_ms);
+  }
+  Status operator()(const scheduler::EraseRenderer& erase) { return sql_.erase_renderer.run(erase.name); }
   Status operator()(const scheduler::SaveFarm& save) {
     if (auto status = sql_.save_fair_share.run(save.settings.fair_share); !status) return status;
     if (auto status = sql_.clear_limits.run(); !status) return status;
@@ -301,7 +317,7 @@ class Writer {
         row.finished_ms, number(spec.retries), number(spec.fail_pct), row.held, spec.type, spec.document,
         steps_text(spec.steps), spec.production.project, spec.production.sequence, spec.production.shot,
         wishes_text(row.wishes), row.waste.failed_s, row.waste.lost_s, row.waste.superseded_s,
-        counts_text(row.steps), limits_text(spec.limits));
+        counts_text(row.steps), limits_text(spec.limits), bundle_text(spec.bundle));
     if (status) return status;
     return fail(Error(std::move(status.error())).with(fmt::format("saving job {}", row.id.str())));
   }
@@ -453,6 +469,10 @@ Result<scheduler::FarmRows> Store::load() {
                                    "ORDER BY node",
                                    usage_columns),
                        read_usage);
+  }
+  if (status) {
+    status = load_into(rows.renderers, fmt::format("SELECT {} FROM renderer ORDER BY name", renderer_columns),
+                       read_renderer);
   }
   std::vector<std::pair<std::string, std::uint32_t>> limits;
   if (status) {

@@ -56,6 +56,7 @@ void read_run(JsonReader& in, RunTask& out) {
   if (in.ok() && !kind) in.reject("slot", "any, cpu or gpu is expected");
   if (kind) out.slot = *kind;
   in.optional("memory_mib", out.memory_mib);
+  read_bundle(in, "bundle", out.bundle);
   read_object(in, "template", out.renderer == "openjd", out.of_template, read_template_task);
   if (frames.empty() && !out.of_template.document.empty()) return;
   auto parsed = FrameSet::parse(frames);
@@ -158,6 +159,7 @@ std::string encode(const Command& command) {
                    if (!run.frames.empty()) json.set("frames", run.frames.str());
                    if (run.slot != SlotKind::any) json.set("slot", to_string(run.slot));
                    if (run.memory_mib != 0) json.set("memory_mib", run.memory_mib);
+                   if (!run.bundle.name.empty()) json.set("bundle", to_json(run.bundle));
                    if (const auto& task = run.of_template; !task.document.empty()) {
                      Json points = Json::object(
                          {{"document", task.document}, {"step", task.step}, {"first", task.first}});

@@ -157,6 +157,7 @@ void read_wishes(JsonReader& in, JobSubmission& out) {
   read_name(in, "sequence", out.production.sequence);
   read_name(in, "shot", out.production.shot);
   read_tags(in, out.tags);
+  in.optional("renderer", out.renderer, max_name_bytes);
   in.optional("slot_limit", out.slot_limit);
   in.optional("node_limit", out.node_limit);
   read_items(in, "limits", max_limits, out.limits, read_limit_use);
@@ -314,6 +315,7 @@ std::string encode(const JobSubmission& job) {
   set_some(json, "sequence", name_text(job.production.sequence));
   set_some(json, "shot", name_text(job.production.shot));
   set_list(json, "tags", job.tags, as_text);
+  set_some(json, "renderer", job.renderer);
   if (job.slot_limit != 0) json.set("slot_limit", job.slot_limit);
   if (job.node_limit != 0) json.set("node_limit", job.node_limit);
   set_list(json, "limits", job.limits, [](const auto& use) {

@@ -114,6 +114,8 @@ struct JobSubmission {
       {};  // of the tasks failed: the job gives up, 1 to 100; absent: as above
   Manifest manifest;
   RenderOptions options;  // of blender
+  // Which of the controller's renderers: "blender-4.2.1". "" or "blender": what is installed on the node.
+  std::string renderer = {};
   // Of a job type or template.
   std::optional<TemplateText> job_template = {};
   std::vector<TemplateText> environments = {};

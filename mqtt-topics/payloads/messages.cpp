@@ -11,6 +11,10 @@ namespace kiln::payloads {
 
 namespace {
 
+constexpr std::size_t short_digest_digits = 8;
+constexpr std::string_view bundle_name_form =
+    "a renderer's name and version are expected, as in blender-4.2.1: small letters, digits, '.' and '-'";
+
 bool is_cid(std::string_view text) {
   return !text.empty() && text.size() <= max_cid_bytes &&
          std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < '\x7f'; });
@@ -192,6 +196,16 @@ Json to_json(const NodeInfo& info) {
   if (info.gpu_slots != 0) json.set("gpu_slots", info.gpu_slots);
   if (!info.tags.empty()) json.set("tags", Json(Json::Array(info.tags.begin(), info.tags.end())));
   set_some(json, "mac", info.mac);
+  if (!info.bundles.empty()) {
+    Json bundles{Json::Array()};
+    for (const auto& bundle : info.bundles) {
+      Json one = Json::object({{"name", bundle.name}, {"digest", bundle.digest}});
+      if (bundle.fetching) one.set("fetching", true);
+      bundles.push(std::move(one));
+    }
+    json.set("bundles", std::move(bundles));
+  }
+  if (info.bundles_max_mib != 0) json.set("bundles_max_mib", info.bundles_max_mib);
   return json;
 }
 std::string encode(const NodeInfo& info) {
@@ -225,6 +239,54 @@ Result<NodeInfo> decode_node_info(std::string_view text) {
       item.optional("memory_mib", gpu.memory_mib);
       read_name(item, "driver", gpu.driver);
     });
+    read_items(in, "bundles", max_bundles, out.bundles, [](JsonReader& item, HeldBundle& bundle) {
+      item.required("name", bundle.name);
+      item.required("digest", bundle.digest);
+      item.optional("fetching", bundle.fetching);
+      if (item.ok() && !is_bundle_name(bundle.name)) item.reject("name", bundle_name_form);
+      const bool is_short = bundle.digest.size() == short_digest_digits &&
+                            bundle.digest.find_first_not_of("0123456789abcdef") == std::string::npos;
+      if (item.ok() && !is_short) item.reject("digest", "8 hex digits are expected");
+    });
+    in.optional("bundles_max_mib", out.bundles_max_mib);
+  });
+}
+
+// ---- renderers that nodes fetch -------------------------------------------------------------------------
+
+bool is_bundle_name(std::string_view text) {
+  const auto is_plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  return !text.empty() && text.size() <= max_bundle_name_bytes && text.front() >= 'a' &&
+         text.front() <= 'z' && text.find("..") == std::string_view::npos &&
+         text.find('-') != std::string_view::npos &&
+         std::all_of(text.begin(), text.end(), [&](char c) { return is_plain(c) || c == '.' || c == '-'; });
+}
+
+std::string short_digest(std::string_view digest) {
+  const auto hex = digest.substr(std::min(digest.find(':') + 1, digest.size()));
+  return std::string(hex.substr(0, short_digest_digits));
+}
+
+Json to_json(const Bundle& bundle) {
+  return Json::object({{"name", bundle.name},
+                       {"version", bundle.version},
+                       {"digest", bundle.digest},
+                       {"size", bundle.size},
+                       {"unpacked_bytes", bundle.unpacked_bytes},
+                       {"program", bundle.program}});
+}
+
+void read_bundle(JsonReader& in, std::string_view key, Bundle& out) {
+  read_object(in, key, false, out, [](JsonReader& item, Bundle& bundle) {
+    item.required("name", bundle.name);
+    item.required("version", bundle.version, max_name_bytes);
+    read_digest(item, "digest", bundle.digest);
+    item.required("size", bundle.size);
+    item.required("unpacked_bytes", bundle.unpacked_bytes);
+    item.required("program", bundle.program, max_text_bytes);
+    if (item.ok() && !is_bundle_name(bundle.name)) item.reject("name", bundle_name_form);
+    if (item.ok() && !is_safe_path(bundle.program))
+      item.reject("program", "a path inside the archive is expected");
   });
 }
 

@@ -21,6 +21,7 @@ inline constexpr std::size_t max_slots = 64;         // slots of one node
 inline constexpr std::size_t max_gpus = 16;          // GPUs of one node
 inline constexpr std::uint32_t max_gpu_index = 63;   // as in the topic gpus/<n>
 inline constexpr std::size_t max_renderers = 32;     // renderers named in one info
+inline constexpr std::size_t max_bundles = 16;       // fetched renderers named in one info
 inline constexpr std::size_t max_tasks_listed = 96;  // entries in one nodes/<id>/tasks: fits 16 KiB
 inline constexpr std::size_t max_tags = 16;          // of one node, of one job
 
@@ -77,6 +78,30 @@ struct RendererInfo {
   friend bool operator==(const RendererInfo&, const RendererInfo&) = default;
 };
 
+// A renderer that the controller has as an archive, and that nodes fetch when a task needs it.
+struct Bundle {
+  std::string name;     // "blender-4.2.1"; "": none. See is_bundle_name()
+  std::string version;  // "4.2.1"
+  std::string digest;   // of the archive's blob
+  std::uint64_t size = 0;
+  std::uint64_t unpacked_bytes = 0;
+  std::string program;  // path of the executable in the archive: "blender-4.2.1-linux-x64/blender"
+  friend bool operator==(const Bundle&, const Bundle&) = default;
+};
+inline constexpr std::size_t max_bundle_name_bytes = 48;
+// True for <word>-<version>, [a-z][a-z0-9.-]* and at most so long: a file's name, and a segment of a URL.
+bool is_bundle_name(std::string_view text);
+// What tells two bundles of one name apart where there is little room: the digest's first 8 hex digits.
+std::string short_digest(std::string_view digest);
+
+// One of them on a node, or on its way there.
+struct HeldBundle {
+  std::string name;
+  std::string digest;     // short_digest()
+  bool fetching = false;  // it is not there yet
+  friend bool operator==(const HeldBundle&, const HeldBundle&) = default;
+};
+
 struct GpuInfo {
   std::uint32_t index = 0;
   std::string name;
@@ -103,6 +128,8 @@ struct NodeInfo {
   std::vector<GpuInfo> gpus;
   std::vector<std::string> tags = {};  // what its settings call it: "basement", "rtx"
   std::string mac = {};                // "aa:bb:cc:dd:ee:ff" of what it is woken by; empty where unknown
+  std::vector<HeldBundle> bundles = {};
+  std::uint64_t bundles_max_mib = 0;  // room that it has for all of them, unpacked; 0: it fetches none
   friend bool operator==(const NodeInfo&, const NodeInfo&) = default;
 };
 
@@ -233,6 +260,7 @@ struct RunTask {
   SlotKind slot = SlotKind::any;
   std::uint64_t memory_mib = 0;  // kept free for it while it runs; 0: nobody said
   TemplateTask of_template = {};
+  Bundle bundle = {};  // what renders it; without: what is installed on the node
   friend bool operator==(const RunTask&, const RunTask&) = default;
 };
 struct CancelTask {
@@ -370,6 +398,9 @@ Result<Response> decode_response(std::string_view text);
 
 // The same as JSON values, for the HTTP API, which shows the same things.
 Json to_json(const NodeInfo&);
+Json to_json(const Bundle&);
+// The object at `key`, where there is one.
+void read_bundle(JsonReader& in, std::string_view key, Bundle& out);
 Json to_json(const HeldTask&);
 Json to_json(const GpuTelemetry&);
 Json to_json(const HostTelemetry&);

@@ -40,6 +40,7 @@
 #include "transfer/cache.h"
 #include "transfer/delivery.h"
 #include "transfer/image.h"
+#include "transfer/renderers.h"
 #include "update/updater.h"
 #include "uplink/uplink.h"
 
@@ -244,6 +245,8 @@ struct Agent::Parts {
         sampler_(sampler_config(config_)),
         hardware_(sampler_.hardware()),
         cache_(config_.data / "cache", config_.cache_gib * gib),
+        renderers_(config_.data / "renderers", config_.renderers_gib * gib,
+                   [this] { renderers_changed_.store(true); }),
         delivery_(
             config_.data / "journal",
             [this](const transfer::Delivered& one) {
@@ -263,6 +266,7 @@ struct Agent::Parts {
     // Told from a transfer's thread, which may outlive discovery: the inbox outlives both.
     const auto trust = credentials_.trust([this] { post_if_room(Unauthorized{}); });
     cache_.set_url(config_.controller, trust);
+    renderers_.set_url(config_.controller, trust);
     delivery_.set_url(config_.controller, trust);
     images_.set_url(config_.controller, trust);
     if (is_flashed_) start_updater();
@@ -353,6 +357,13 @@ struct Agent::Parts {
       return session::InputTree{std::move(inputs->manifest),
                                 {std::move(tree.root), std::move(tree.mappings), std::move(tree.hold)}};
     };
+    session.fetch_renderer = [this](const payloads::Bundle& bundle,
+                                    const std::function<bool()>& cancelled) -> Result<session::Program> {
+      auto here = renderers_.fetch(bundle, cancelled);
+      if (!here) return fail(std::move(here.error()));
+      return session::Program{bundle.name, bundle.digest, std::move(here->folder), std::move(here->program),
+                              std::move(here->hold)};
+    };
     session.kiln_resident = kiln_resident_beside_us();
     session.on_progress = [this](const session::Progress& at) {
       post_if_room(planner::ProgressMade{at.task, at.attempt, at.phase, at.frame, at.percent, at.eta_s});
@@ -404,14 +415,18 @@ struct Agent::Parts {
   };
 
   void watch(Survey& survey) {
-    if (survey.round % survey_rounds == 0) {
+    const bool is_due = survey.round % survey_rounds == 0;
+    if (is_due) {
       if (!works_) look_at_cages();  // an installation needs no restart
-      const auto& renderers = survey.programs.look();
+      survey.programs.look();
       if (!survey.programs.has_blender() && survey.round == 0)
         log::warn("agent", "{}", no_renderer(config_.blender));
       // A network that comes late, or another card: asked again as long as there is none.
       if (survey.mac.empty()) survey.mac = mac_towards(host_of(config_.controller), config_.sysfs);
-      post_if_room(planner::InfoChanged{describe(config_, sampler_.hardware(), renderers, survey.mac)});
+    }
+    if (renderers_changed_.exchange(false) || is_due) {
+      post_if_room(planner::InfoChanged{describe(config_, sampler_.hardware(), survey.programs.found(),
+                                                 survey.mac, {renderers_.held(), renderers_.room_mib()})});
     }
     ++survey.round;
     auto sample = sampler_.sample(runtime::now().unix_ms / 1000);
@@ -781,6 +796,8 @@ struct Agent::Parts {
   const bool is_flashed_ = !update::image_version(config_.box).empty();
   const telemetry::Hardware hardware_;  // at start: it decides the slots
   transfer::Cache cache_;
+  std::atomic<bool> renderers_changed_ = false;
+  transfer::Renderers renderers_;
   transfer::Delivery delivery_;
   transfer::ImageFetcher images_;
   Journal journal_;

@@ -302,6 +302,7 @@ runtime::Settings settings(Config& config) {
       {"box.boot_id", text_setting([&](const auto& value) { return set_path(config.box.boot_id, value); })},
       {"blender", text_setting([&](const auto& value) { return set_program(config.blender, value); })},
       {"cache_gib", number_setting(config.cache_gib, 1, max_cache_gib)},
+      {"renderers.max_gib", number_setting(config.renderers_gib, 0, max_cache_gib)},
       {"sysfs", text_setting([&](const auto& value) { return set_path(config.sysfs, value); })},
       {"mqtt", text_setting([&](const auto& value) { return set_mqtt(config, value); })},
   };

@@ -47,6 +47,7 @@ struct Config {
   std::string blender = "blender";                           // program, looked up in PATH
   std::vector<std::string> programs = {"ffmpeg", "povray"};  // looked for beside it; names or paths
   std::uint64_t cache_gib = 50;                              // bound of the job files kept
+  std::uint64_t renderers_gib = 20;  // …and of the controller's renderers; 0: none are fetched
   // Programs with their arguments; empty: the controller may not ask for it.
   std::vector<std::string> reboot;
   std::vector<std::string> sleep;

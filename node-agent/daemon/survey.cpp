@@ -35,6 +35,7 @@ void shorten(payloads::NodeInfo& info) {
   }
   const auto found = info.renderers.size();
   while (!fits() && !info.renderers.empty()) info.renderers.pop_back();
+  while (!fits() && !info.bundles.empty()) info.bundles.pop_back();
   static std::atomic<bool> is_said = false;  // it comes again every minute
   if (info.renderers.size() < found && !is_said.exchange(true)) {
     log::warn("agent", "{} of {} programs are left out: what a box says of itself must stay below {} bytes",
@@ -89,7 +90,7 @@ std::string interface_of(const std::string& address) {
 }  // namespace
 
 payloads::NodeInfo describe(const Config& config, const telemetry::Hardware& hardware,
-                            std::vector<payloads::RendererInfo> renderers, std::string mac) {
+                            std::vector<payloads::RendererInfo> renderers, std::string mac, Fetched fetched) {
   payloads::NodeInfo info;
   info.name = config.name.empty() ? host_name() : config.name;
   info.os = hardware.os;
@@ -105,6 +106,8 @@ payloads::NodeInfo describe(const Config& config, const telemetry::Hardware& har
   info.gpus = hardware.gpus;
   info.tags = config.tags;
   info.mac = std::move(mac);
+  info.bundles = std::move(fetched.bundles);
+  info.bundles_max_mib = fetched.max_mib;
   shorten(info);
   return info;
 }

@@ -11,10 +11,17 @@
 
 namespace kiln::agent {
 
+// Renderers of the controller that are here, and the room for them.
+struct Fetched {
+  std::vector<payloads::HeldBundle> bundles;
+  std::uint64_t max_mib = 0;
+};
+
 // mac: of mac_towards. At most 4 KiB on the wire (protocol.md): what is too long for that is left out, and
 // said in the log.
 payloads::NodeInfo describe(const Config& config, const telemetry::Hardware& hardware,
-                            std::vector<payloads::RendererInfo> renderers, std::string mac);
+                            std::vector<payloads::RendererInfo> renderers, std::string mac,
+                            Fetched fetched = {});
 
 // The hardware address of an interface, "aa:bb:cc:dd:ee:ff"; "" where it has none, as loopback and tunnels.
 std::string mac_of(const std::filesystem::path& sysfs, const std::string& interface);

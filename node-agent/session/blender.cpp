@@ -165,6 +165,15 @@ void Blender::end() {
   changed();
 }
 
+void Blender::use(Program program) {
+  if (program.identity != program_.identity) end();
+  program_ = std::move(program);
+}
+
+std::string Blender::program_path() const {
+  return program_.program.empty() ? config_.program : program_.program.string();
+}
+
 void Blender::watch(const runtime::EventFd& wake, std::chrono::milliseconds time) {
   if (!resident_) {
     static_cast<void>(wake.wait(time));
@@ -211,7 +220,7 @@ Step<void> Blender::ensure_process(BlenderWork& work) {
   }
   if (resident_) return {};
 
-  Launch launch{.blender = config_.program,
+  Launch launch{.blender = program_path(),
                 .script = config_.program_folder / "kiln_resident.py",
                 .tmp = config_.folder / "tmp",
                 .threads = config_.threads,
@@ -233,6 +242,12 @@ Step<void> Blender::ensure_process(BlenderWork& work) {
     launch.cage = cage_.get();
   }
   auto started = Resident::start(launch);
+  if (!started && !program_.name.empty()) {
+    return stopped(
+        "renderer-broken",
+        fmt::format("{} cannot be started on this box: {}", program_.name, started.error().message),
+        FailureScope::attempt);
+  }
   if (!started) return tl::make_unexpected(Stop{false, missing_renderer(started.error(), config_.program)});
   resident_ = std::move(*started);
   autoexec_ = autoexec;
@@ -243,12 +258,22 @@ Step<void> Blender::ensure_process(BlenderWork& work) {
 Step<void> Blender::ensure_ready(BlenderWork& work) {
   if (version_) return {};
   work.doing = "starting";
-  const auto ready = ask(work, std::nullopt);
-  if (!ready) return tl::make_unexpected(ready.error());
+  auto ready = ask(work, std::nullopt);
+  if (!ready) {
+    auto why = std::move(ready.error());
+    // Of the box's own Blender it may be bad luck; of one that came here it is most often a library that this
+    // system lacks.
+    if (!program_.name.empty() && !why.cancelled && why.failure.code == "renderer-crashed") {
+      why.failure.code = "renderer-broken";
+      why.failure.message =
+          fmt::format("{} does not start on this box: {}", program_.name, why.failure.message);
+    }
+    return tl::make_unexpected(std::move(why));
+  }
   version_ = parse_version("Blender " + text_of(*ready, "version"));
   if (!version_) {
     end();
-    return stopped("renderer-missing", fmt::format("{} is no Blender that Kiln knows", config_.program),
+    return stopped("renderer-missing", fmt::format("{} is no Blender that Kiln knows", program_path()),
                    FailureScope::attempt);
   }
   work.on_line(fmt::format("Blender {} is ready", version_->str()));

@@ -94,6 +94,10 @@ class Blender {
   };
   explicit Blender(Config config) : config_(completed(std::move(config))) {}
 
+  // Which program it is from now on; an empty one is Config::program. Ends one that runs with another.
+  void use(Program program);
+  [[nodiscard]] const Program& program() const { return program_; }
+
   // Starts it unless one runs that may be trusted with this scene; returns at once.
   Step<void> ensure_process(BlenderWork& work);
   // Opens the scene unless it is open. After ensure_process().
@@ -149,7 +153,10 @@ class Blender {
   [[nodiscard]] std::uint64_t limit_mib() const;
   void changed() const;
 
+  [[nodiscard]] std::string program_path() const;
+
   const Config config_;
+  Program program_;                   // not the installed one
   std::unique_ptr<cage::Cage> cage_;  // of the resident, if it has one
   std::optional<Resident> resident_;
   std::optional<BlenderVersion> version_;  // of the resident, once it is ready

@@ -23,7 +23,7 @@ Prefetch::~Prefetch() {
 }
 
 void Prefetch::add(const payloads::RunTask& task) {
-  if (task.manifest.empty() && task.of_template.document.empty()) return;
+  if (task.manifest.empty() && task.of_template.document.empty() && task.bundle.name.empty()) return;
   {
     const std::lock_guard lock(mutex_);
     if (queue_.size() >= max_wishes) return;
@@ -61,6 +61,8 @@ void Prefetch::live() {
 // the newest.
 void Prefetch::fetch(const payloads::RunTask& task, const std::function<bool()>& cancelled) const {
   const auto& wanted = task.of_template;
+  if (!task.bundle.name.empty() && config_.fetch_renderer && !cancelled())
+    static_cast<void>(config_.fetch_renderer(task.bundle, cancelled));
   if (!wanted.document.empty() && config_.fetch_blob && !cancelled())
     static_cast<void>(config_.fetch_blob(wanted.document, cancelled));
   if (!task.manifest.empty() && !cancelled()) static_cast<void>(config_.fetch(task.manifest, cancelled));

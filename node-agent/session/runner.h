@@ -27,6 +27,15 @@ struct JobTree {
   std::shared_ptr<const void> hold;
 };
 
+// A Blender that is not the box's own: one of the controller's renderers, here. Released as a JobTree is.
+struct Program {
+  std::string name;              // for people; "": the one that is installed
+  std::string identity;          // changes with its content; "": likewise
+  std::filesystem::path folder;  // of it all: what a cage must show
+  std::filesystem::path program;
+  std::shared_ptr<const void> hold;
+};
+
 // What earlier steps of a job made for one of its tasks, as a tree like the above.
 struct InputTree {
   payloads::Manifest manifest;
@@ -85,6 +94,11 @@ struct Config {
       fetch_blob = {};
   std::function<Result<InputTree>(const TaskId& task, const std::function<bool()>& cancelled)> fetch_inputs =
       {};
+  // Likewise, one of the controller's renderers. Errors: timeout when cancelled; not_found when the
+  // controller does not have it any more; invalid when it cannot be unpacked; full where this box has no room
+  // for it; others.
+  std::function<Result<Program>(const payloads::Bundle& bundle, const std::function<bool()>& cancelled)>
+      fetch_renderer = {};
   std::function<void(const Progress&)> on_progress;  // from any thread; must not block
   std::function<void(Outcome)> on_outcome;           // from any thread; must not block for long
   // Which GPU a slot's programs see (CUDA_VISIBLE_DEVICES and its like): index = slot; fewer: no variables.

@@ -200,6 +200,9 @@ Step<void> Slot::attempt(TaskWork& work) {
   const auto& task = work.task;
   std::error_code ignored;
   fs::remove_all(work.frames, ignored);
+  if (task.renderer != "noop") {
+    if (auto ready = ensure_program(work); !ready) return ready;
+  }
   if (task.renderer == "openjd") return templates_.run(work);
   // A session's environments may hold what this task needs: a GPU's memory, a licence.
   templates_.close();
@@ -266,6 +269,31 @@ Step<void> Slot::render(TaskWork& work) {
   work.outcome.report.files = std::move(order.files);
   work.outcome.report.warnings = std::move(order.warnings);
   return done;
+}
+
+// Which Blender this slot has. Another one than before: what is open of that is closed first, so that it can
+// go to make room.
+Step<void> Slot::ensure_program(TaskWork& work) {
+  const auto& bundle = work.task.bundle;
+  if (!bundle.name.empty()) work.log.add("renderer " + bundle.name);
+  if (blender_.program().identity == bundle.digest) return {};
+  templates_.close();
+  blender_.use({});
+  cage_.show({});
+  if (bundle.name.empty()) return {};
+  work.tell();
+  if (!config_.fetch_renderer) {
+    return tl::make_unexpected(Stop{
+        false,
+        {"renderer-missing", fmt::format("this box fetches no renderers, and the task needs {}", bundle.name),
+         FailureScope::attempt}});
+  }
+  auto program = config_.fetch_renderer(bundle, [this] { return cancelled(); });
+  if (cancelled()) return tl::make_unexpected(Stop{true, {}});
+  if (!program) return tl::make_unexpected(no_renderer(program.error()));
+  cage_.show(program->folder);
+  blender_.use(std::move(*program));
+  return {};
 }
 
 Step<JobTree> Slot::ensure_files(const payloads::RunTask& task) {

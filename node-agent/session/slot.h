@@ -42,6 +42,7 @@ class Slot {
   Outcome run(const payloads::RunTask& task);
   Step<void> attempt(TaskWork& work);
   Step<void> render(TaskWork& work);  // a native task of Blender
+  Step<void> ensure_program(TaskWork& work);
   Step<JobTree> ensure_files(const payloads::RunTask& task);
   [[nodiscard]] Blender::Config blender_config();
   [[nodiscard]] std::filesystem::path folder() const;

@@ -86,6 +86,7 @@ Result<cage::Plan> SlotCage::plan() const {
   plan.read_only = box.settings.read_only;
   plan.work = {folders_.work()};
   plan.inputs = {folders_.scripts()};
+  if (!program_folder_.empty()) plan.inputs.push_back(program_folder_);
   plan.accounts = folders_.accounts();
   if (slot_ < box.slot_devices.size()) plan.devices = box.slot_devices[slot_];
   return plan;

@@ -50,6 +50,9 @@ class SlotCage {
   [[nodiscard]] const SlotFolders& folders() const { return folders_; }
   // False: tasks run as the agent does.
   [[nodiscard]] bool is_wanted() const { return config_.cage.has_value(); }
+  // A renderer that is not of the system: cages opened from now on see its folder. "": none.
+  void show(std::filesystem::path program_folder) { program_folder_ = std::move(program_folder); }
+
   // Errors: those of Cage::open and SlotFolders::make.
   [[nodiscard]] Result<std::unique_ptr<cage::Cage>> open_for_blender() const;
   // `tree`: the root of a placed one, or "".
@@ -67,6 +70,7 @@ class SlotCage {
   const Config& config_;
   const std::size_t slot_;
   const SlotFolders folders_;
+  std::filesystem::path program_folder_;
   std::uint64_t placed_ = 0;
 };
 

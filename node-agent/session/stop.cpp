@@ -37,4 +37,17 @@ Stop not_fetched(const Error& error, std::string_view doing, const std::filesyst
            gone ? FailureScope::job : FailureScope::attempt}};
 }
 
+Stop no_renderer(const Error& error) {
+  switch (error.code) {
+    case Code::not_found:
+      return {false, {"renderer-gone", error.message, FailureScope::job}};
+    case Code::invalid:
+      return {false, {"renderer-broken", error.message, FailureScope::attempt}};
+    case Code::full:
+      return {false, {"renderer-no-room", error.message, FailureScope::attempt}};
+    default:
+      return {false, {"fetch-failed", error.message, FailureScope::attempt}};
+  }
+}
+
 }  // namespace kiln::session

@@ -26,4 +26,8 @@ Stop stopped_by(const Error& error, std::string_view doing, const std::filesyste
 // else fetch-failed.
 Stop not_fetched(const Error& error, std::string_view doing, const std::filesystem::path& scratch);
 
+// A renderer of the controller could not be had: renderer-gone (the whole job) when it is not there any more,
+// renderer-broken when it cannot be unpacked, renderer-no-room, else fetch-failed.
+Stop no_renderer(const Error& error);
+
 }  // namespace kiln::session

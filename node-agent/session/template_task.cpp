@@ -243,9 +243,11 @@ Status TemplateTasks::prepare_folders() const {
 
 std::vector<std::pair<std::string, std::string>> TemplateTasks::environment() const {
   const char* path = std::getenv("PATH");
+  // `blender` is the one that the task asked for.
+  const auto renderer = blender_.program().program.parent_path().native();
   std::vector<std::pair<std::string, std::string>> out{
       {"TMPDIR", folders_.tmp().native()},
-      {"PATH", fmt::format("{}:{}", folders_.bin().native(),
+      {"PATH", fmt::format("{}:{}{}{}", folders_.bin().native(), renderer, renderer.empty() ? "" : ":",
                            path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin")},
       {std::string(socket_variable), (folders_.socket() / "resident.sock").native()}};
   auto more = slot_cage_.environment();

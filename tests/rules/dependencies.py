@@ -17,6 +17,7 @@ MAY_KNOW = {
     "runtime": {"base"},
     "identity": {"base", "runtime"},
     "openjd": {"base"},
+    "bundles": {"base", "payloads", "runtime"},
     "scheduler": {"base", "payloads"},
     "compiler": {"base", "payloads", "openjd", "scheduler"},
     "planner": {"base", "payloads"},
@@ -26,7 +27,7 @@ MAY_KNOW = {
     "fleet": ADAPTER | {"scheduler", "identity"},
     "files": ADAPTER | {"scheduler"},
     "http": {"base", "runtime"},
-    "api": ADAPTER | {"scheduler", "http", "compiler", "accounts", "enrollment", "identity", "rollout"},
+    "api": ADAPTER | {"bundles", "scheduler", "http", "compiler", "accounts", "enrollment", "identity", "rollout"},
     "web": {"base"},
     "cli": ADAPTER | {"compiler", "identity", "openjd"},
     "uplink": ADAPTER | {"planner"},
@@ -34,7 +35,7 @@ MAY_KNOW = {
     "session": ADAPTER | {"planner", "openjd", "actions", "cage"},
     "resident": ADAPTER | {"session"},
     "actions": ADAPTER | {"planner", "openjd"},
-    "transfer": ADAPTER | {"planner"},
+    "transfer": ADAPTER | {"bundles", "planner"},
     "telemetry": ADAPTER | {"planner"},
     "update": ADAPTER,
     "rollout": {"base", "payloads", "scheduler"},
@@ -59,6 +60,7 @@ OWNED = {
     r"openssl/ssl\.h": "http",
     r"yaml\.h": "openjd",
     r"sodium": "accounts",
+    r"archive": "bundles",
 }
 # The pure rooms: no clock, no log, no I/O, no randomness, no threads, ordered containers only.
 PURE = {"scheduler", "compiler", "planner", "openjd", "rollout"}

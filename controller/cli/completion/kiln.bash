@@ -18,7 +18,7 @@ _kiln_values() {
 _kiln() {
   local cur prev words cword
   _init_completion || return
-  local commands="submit types jobs job why wait cancel pause resume retry accept requeue set delete priority watch logs productions stats farm nodes node drain undrain forgive download film image update trust viewer login logout whoami user token audit"
+  local commands="submit types renderer jobs job why wait cancel pause resume retry accept requeue set delete priority watch logs productions stats farm nodes node drain undrain forgive download film image update trust viewer login logout whoami user token audit"
   local verbs="show enable disable drain resume forgive wake sleep reboot forget tag schedule limits boots keys approve reject revoke rotate token tokens remove-token expect"
   local globals="--help --json --server --blender --token"
   local command="" position=0 i
@@ -27,7 +27,7 @@ _kiln() {
       --server | --blender | --frames | -f | --name | -n | --priority | --param | -p | --chunk | --format | --download | -d | --noop | \
         --type | -t | --template | --env | --frame-by-frame | --after | --start | --tag | --max-slots | --max-nodes | \
         --project | --sequence | --shot | \
-        --device | --retries | --fail-pct | --max-run | --stall | \
+        --device | --renderer | --retries | --fail-pct | --max-run | --stall | \
         --state | -s | --limit | -l | --frame | --task | --fps | --folder | --project | --sequence | --shot | --step | --hours | \
         --max-slots | --max-nodes | --tag | --after | --start | --fair-share | --soft | --hard | --sleep-after | --token | --label | --uses | --days | --role | --user | --version | --machine | --canary | --nodes | --window | --at-once | --soak) ((i++)) ;;
       -*) ;;
@@ -54,7 +54,7 @@ _kiln() {
     local options=$globals
     case $command in
       "") options+=" --version" ;;
-      submit) options+=" --frames --name --priority --chunk --format --autoexec --device --retries --fail-pct --max-run --stall --paused --no-pack --wait --download --noop --type --template --param --env --frame-by-frame --film --after --start --tag --max-slots --max-nodes --limit --project --sequence --shot" ;;
+      submit) options+=" --frames --name --priority --chunk --format --autoexec --device --renderer --retries --fail-pct --max-run --stall --paused --no-pack --wait --download --noop --type --template --param --env --frame-by-frame --film --after --start --tag --max-slots --max-nodes --limit --project --sequence --shot" ;;
       jobs) options+=" --state --limit --project --sequence --shot" ;;
       requeue) options+=" --failed --all --frames --step" ;;
       set) options+=" --priority --max-slots --max-nodes --tag --after --start" ;;

@@ -21,7 +21,7 @@ complete -c kiln -l blender -r -F -d 'Blender program that looks into scenes'
 complete -c kiln -n __fish_use_subcommand -l version -d 'Show the version'
 
 set -l commands submit types jobs job wait cancel pause resume retry accept requeue delete priority watch logs nodes drain undrain forgive download film \
-    why set productions stats farm node image update trust viewer login logout whoami user token audit
+    why set productions stats farm node image update trust viewer login logout whoami user token audit renderer
 set -l descriptions 'Send a scene and have it rendered' 'List the job types' 'List jobs, the newest first' 'Show one job' \
     'Wait until a job has ended' 'End a job' 'Start no more of its tasks' 'Go on with a paused job' \
     'Render again what failed' 'Say that held frames are right' 'Render held frames again' 'Remove a job and its frames' 'Change a job\'s priority' 'Watch live' \
@@ -30,7 +30,7 @@ set -l descriptions 'Send a scene and have it rendered' 'List the job types' 'Li
     'Say why a job waits' 'Change a job while it lives' 'Totals of projects, sequences and shots' 'How long tasks took' \
     'Show the farm, or change its settings' 'Show or change one box' 'Update bundles for boxes' 'Bring an image onto the boxes' \
     'Believe a controller over the network' 'User and password for the live MQTT tree' 'Log in at the controller' 'Remove the token' \
-    'Say who you are there' 'Who may use the farm' 'Keys for scripts' 'Who changed what'
+    'Say who you are there' 'Who may use the farm' 'Keys for scripts' 'Who changed what' 'Versions of Blender that nodes fetch'
 for i in (seq (count $commands))
     complete -c kiln -n __fish_use_subcommand -a $commands[$i] -d $descriptions[$i]
 end
@@ -72,6 +72,8 @@ complete -c kiln -n '__fish_seen_subcommand_from submit' -l limit -x -d 'Takes o
 complete -c kiln -n '__fish_seen_subcommand_from submit' -l project -x -d 'Where it belongs'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -l sequence -x -d 'Where it belongs'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -l shot -x -d 'Where it belongs'
+complete -c kiln -n '__fish_seen_subcommand_from submit' -l renderer -x -d 'One of the farm'
+complete -c kiln -n '__fish_seen_subcommand_from renderer' -a 'list add remove'
 complete -c kiln -n '__fish_seen_subcommand_from user; and not __fish_seen_subcommand_from list add set remove' -a 'list add set remove'
 complete -c kiln -n '__fish_seen_subcommand_from token; and not __fish_seen_subcommand_from list add remove node' -a 'list add remove'
 complete -c kiln -n '__fish_seen_subcommand_from user token' -l role -x -a 'viewer artist operator administrator' -d 'What it may do'

@@ -126,6 +126,9 @@ export interface NodeInfo {
   memory_mib?: number;
   slots?: number;
   renderers?: { name: string; version: string }[];
+  // The controller's, which it fetched or fetches now.
+  bundles?: { name: string; digest: string; fetching?: boolean }[];
+  bundles_max_mib?: number;
   gpus?: { index: number; name: string; memory_mib: number }[];
   tags?: string[];
   mac?: string;

@@ -198,6 +198,11 @@ function Tile({ node, box, info, jobs, rollout, onError }: {
   const send = (method: string, path: string, body?: unknown) => () =>
     ask(method, `/nodes/${node.id}${path}`, body).catch((error: Error) => onError(error.message));
   const renderers = node.info?.renderers ?? [];
+  const bundles = node.info?.bundles ?? [];
+  const rendererNames = [
+    ...renderers.map((one) => `${one.name} ${one.version}`),
+    ...bundles.map((one) => (one.fetching ? `${one.name} (fetching)` : one.name)),
+  ];
   const state = stateOf(node);
   const enabled = node.enabled !== false;
   const tags = [...new Set([...(node.tags ?? []), ...(node.info?.tags ?? [])])];
@@ -246,7 +251,7 @@ function Tile({ node, box, info, jobs, rollout, onError }: {
           Quarantined until {new Date(node.quarantine.until_ms).toLocaleTimeString()}: {node.quarantine.reason}
         </p>
       )}
-      {alive && renderers.length === 0 && <p class="warning">No renderer here: apt-get install blender</p>}
+      {alive && renderers.length === 0 && !node.info?.bundles_max_mib && <p class="warning">No renderer here: apt-get install blender</p>}
       {(tags.length > 0 || !!node.schedule?.length) && (
         <p class="quiet labels">
           {tags.map((tag) => <span key={tag} class="tag">{tag}</span>)}
@@ -254,8 +259,8 @@ function Tile({ node, box, info, jobs, rollout, onError }: {
         </p>
       )}
       <p class="quiet foot">
-        {renderers.map((one) => `${one.name} ${one.version}`).join(", ")}
-        {node.update && `${renderers.length ? " · " : ""}image ${node.update.version}`}
+        {rendererNames.join(", ")}
+        {node.update && `${rendererNames.length ? " · " : ""}image ${node.update.version}`}
         {node.host && ` · ${gib(node.host.mem_used_mib)} of ${gib(node.host.mem_total_mib)}`}
         {node.host && ` · ${gib(node.host.disk_free_mib)} free`}
         {waiting > 0 && ` · ${waiting} ready`}

@@ -154,6 +154,8 @@ struct FakeReader final : Reader {
     return out;
   }
   Result<sch::FarmSettings> settings() override { return farm_settings; }
+  std::vector<sch::RendererRow> renderer_rows;
+  Result<std::vector<sch::RendererRow>> renderers() override { return renderer_rows; }
   Result<std::vector<sch::NodeRow>> nodes() override {
     if (is_broken) return fail(Code::io, "the database cannot be read");
     return node_rows;
@@ -251,6 +253,10 @@ struct FakeFarm final : Farm {
         rows.farm_settings.limits[name] = count;
         if (count == 0) rows.farm_settings.limits.erase(name);
       }
+    } else if (const auto* renderer = std::get_if<sch::AddRenderer>(&event)) {
+      rows.renderer_rows.push_back(renderer->row);
+    } else if (const auto* removed = std::get_if<sch::RemoveRenderer>(&event)) {
+      std::erase_if(rows.renderer_rows, [&](const auto& row) { return row.bundle.name == removed->name; });
     } else if (std::holds_alternative<sch::FinishAttempt>(event)) {
       return sch::AnswerValue(sch::Committed{verdict});
     }
@@ -347,6 +353,11 @@ struct FakeStorage final : Storage {
     }
     upload->bytes = partials[digest].substr(0, offset);
     return upload;
+  }
+  Status remove_blob(const std::string& digest) override {
+    const std::lock_guard lock(mutex);
+    blobs.erase(digest);
+    return {};
   }
   Result<std::string> put_text(std::string_view text) override {
     const std::lock_guard lock(mutex);

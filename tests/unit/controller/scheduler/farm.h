@@ -79,6 +79,7 @@ struct Farm {
   std::map<std::pair<TaskId, std::uint32_t>, AttemptRow> saved_attempts;
   std::map<NodeId, NodeRow> saved_nodes;
   FarmSettings saved_settings;
+  std::map<std::string, RendererRow> saved_renderers;
   std::vector<UsageRow> saved_usage;
   void keep(const Effect& effect) {
     if (const auto* job = std::get_if<SaveJob>(&effect)) saved_jobs[job->row.id] = job->row;
@@ -87,12 +88,16 @@ struct Farm {
       saved_attempts[{row->row.task, row->row.attempt}] = row->row;
     if (const auto* node = std::get_if<SaveNode>(&effect)) saved_nodes[node->row.id] = node->row;
     if (const auto* farm = std::get_if<SaveFarm>(&effect)) saved_settings = farm->settings;
+    if (const auto* renderer = std::get_if<SaveRenderer>(&effect))
+      saved_renderers[renderer->row.bundle.name] = renderer->row;
+    if (const auto* gone = std::get_if<EraseRenderer>(&effect)) saved_renderers.erase(gone->name);
     if (const auto* usage = std::get_if<SaveUsage>(&effect)) saved_usage.push_back(usage->row);
   }
   // The controller ends and starts again; its boxes do not notice, and have yet to speak.
   void restart() {
     FarmRows rows;
     rows.settings = saved_settings;
+    for (const auto& [name, row] : saved_renderers) rows.renderers.push_back(row);
     for (const auto& [id, job] : saved_jobs) {
       rows.jobs.push_back(job);
       rows.last_job_number = std::max(rows.last_job_number, job.number);

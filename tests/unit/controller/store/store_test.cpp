@@ -36,6 +36,11 @@ struct Sample {
   AttemptRow attempt = test::some_attempt(7, 3, 2, AttemptState::running);
   ResultRow result = test::some_result(7, 4, "beauty/frame ü 0005.png");
   NodeRow node;
+  RendererRow renderer{{"blender-4.2.1", "4.2.1", "sha256:" + std::string(64, 'b'), 1ULL << 29U, 1ULL << 30U,
+                        "blender-4.2.1-linux-x64/blender"},
+                       "blender-4.2.1-linux-x64.tar.xz",
+                       "ada",
+                       1'700'000'000'000};
   FarmSettings farm;
   UsageRow usage;
 
@@ -107,6 +112,8 @@ struct Sample {
     job.wishes = {4, 2, {"rtx", "fast"}, {3, 5}, 1'700'000'000'000};
     job.waste = {1.5, 2.5, 3.5};
     job.spec.limits = {{"houdini", 3}};
+    job.spec.bundle = renderer.bundle;
+    job.spec.steps[1].needs.bundle = renderer.bundle;
     task.first_unit = 9;
     task.unit_count = 3;
     node.info.tags = {"basement"};
@@ -119,8 +126,8 @@ struct Sample {
     usage = {node.id, 1'700'000'000'000 / 3'600'000 * 3'600'000, {3600, 1800, 1700, {10, 20, 30}}};
   }
   [[nodiscard]] std::vector<Effect> effects() const {
-    return {SaveJob{job},   SaveTask{task}, SaveAttempt{attempt}, SaveResult{result},
-            SaveNode{node}, SaveFarm{farm}, SaveUsage{usage},     Remark{"x"}};
+    return {SaveJob{job},   SaveTask{task},   SaveAttempt{attempt},   SaveResult{result}, SaveNode{node},
+            SaveFarm{farm}, SaveUsage{usage}, SaveRenderer{renderer}, Remark{"x"}};
   }
 };
 
@@ -145,6 +152,9 @@ void check_holds(const fs::path& path, const Sample& sample) {
   const auto farm = reader->settings();
   check_ok(farm);
   check(*farm == sample.farm);
+  const auto renderers = reader->renderers();
+  check_ok(renderers);
+  check(*renderers == std::vector{sample.renderer});
   const auto usage = reader->usage({.node = sample.node.id, .to_ms = 2'000'000'000'000});
   check_ok(usage);
   check(*usage == std::vector{sample.usage});
