@@ -1,11 +1,11 @@
-# `cpack -G DEB` in a build directory: kiln-controller, kiln-agent and kiln as .deb, one per install component.
+# `cpack -G DEB` in a build directory: kiln-controller, kiln-agent, kiln-box and kiln as .deb, one per install component.
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_VENDOR Kiln)
 set(CPACK_PACKAGE_CONTACT "Kiln maintainers <maintainers@kiln.invalid>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY ${PROJECT_DESCRIPTION})
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
-set(CPACK_COMPONENTS_ALL kiln-controller kiln-agent kiln)
+set(CPACK_COMPONENTS_ALL kiln-controller kiln-agent kiln-box kiln)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION graphics)
@@ -22,6 +22,10 @@ set(CPACK_DEBIAN_KILN-AGENT_PACKAGE_NAME kiln-agent)
 set(CPACK_COMPONENT_KILN-AGENT_DESCRIPTION "Render farm node daemon")
 set(CPACK_DEBIAN_KILN-AGENT_PACKAGE_DEPENDS "systemd | systemd-sysusers")
 set(CPACK_DEBIAN_KILN-AGENT_PACKAGE_RECOMMENDS "blender, pci.ids")
+
+set(CPACK_DEBIAN_KILN-BOX_PACKAGE_NAME kiln-box)
+set(CPACK_COMPONENT_KILN-BOX_DESCRIPTION "What a flashed render box does as root (image/)")
+set(CPACK_DEBIAN_KILN-BOX_PACKAGE_DEPENDS "kiln-agent, rauc")
 
 set(CPACK_DEBIAN_KILN_PACKAGE_NAME kiln)
 set(CPACK_COMPONENT_KILN_DESCRIPTION "Render farm command line")

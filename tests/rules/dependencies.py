@@ -32,6 +32,7 @@ MAY_KNOW = {
     "actions": ADAPTER | {"planner", "openjd"},
     "transfer": ADAPTER | {"planner"},
     "telemetry": ADAPTER | {"planner"},
+    "box": ADAPTER,
 }
 CONTROLLER = {"scheduler", "compiler", "store", "fleet", "files", "http", "api", "web", "cli"}
 AGENT = {"planner", "uplink", "session", "actions", "transfer", "telemetry"}

@@ -1,0 +1,21 @@
+# The root file system: Debian's packages, our own, and image/files on top.
+# shellcheck shell=bash
+
+make_root() {
+  local lists=(base) components="main non-free-firmware"
+  [[ $variant == bare ]] || lists+=("$variant")
+  [[ $variant != nvidia ]] || components+=" contrib non-free"
+  [[ $suite != bookworm ]] || components="${components} contrib"
+  say "root: $suite, ${lists[*]}"
+  rm -rf "$root"
+  # No apt in a system that is replaced as a whole; dpkg's list stays, to tell what is in it.
+  sources "$components" | mmdebstrap --mode=root --variant=essential --quiet \
+    --include="$(package_list "${lists[@]}" | paste -sd,)" \
+    --dpkgopt=path-exclude='/usr/share/man/*' --dpkgopt=path-exclude='/usr/share/doc/*' \
+    --dpkgopt=path-include='/usr/share/doc/*/copyright' --dpkgopt=path-exclude='/usr/share/locale/*' \
+    --dpkgopt=path-exclude='/usr/share/info/*' --dpkgopt=path-exclude='/usr/share/lintian/*' \
+    --aptopt='APT::Install-Recommends "false"' \
+    --setup-hook='mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/etc/kernel" && echo "do_initrd = no" >"$1/etc/kernel-img.conf"' \
+    --customize-hook="$source_dir/image/parts/customize '$source_dir' '$build_dir' '$compatible' '$version' '${ca:-$build_dir/../keys/development-ca.pem}' \"\$1\"" \
+    "$suite" "$root" -
+}
