@@ -19,15 +19,18 @@ package_list() {
 # serves here as well. $1: components.
 sources() {
   local components=$1 archive security
-  archive=$(apt_uri '^[a-z]*$') security=$(apt_uri '-security$')
+  archive=$(apt_uri '') security=$(apt_uri -security)
   [[ -n $archive ]] || die "apt on this machine knows no Debian archive; put one into /etc/apt/sources.list.d"
   printf 'deb [signed-by=%s] %s %s %s\n' "$keyring" "$archive" "$suite" "$components" \
     "$keyring" "$archive" "$suite-updates" "$components"
   [[ -z $security ]] || printf 'deb [signed-by=%s] %s %s-security %s\n' "$keyring" "$security" "$suite" "$components"
 }
+# Where this machine's own release comes from; --no-release-info, since the lists may never have been fetched.
 apt_uri() {
-  apt-get indextargets --format '$(ORIGIN) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
-    awk -v release="$1" '$1 == "Debian" && $2 ~ release { print $3; exit }'
+  local codename
+  codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+  apt-get indextargets --no-release-info --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+    awk -v release="$codename$1" '$1 == release { print $2; exit }'
 }
 
 # Runs a command in the workshop, in a mount namespace of its own: /source is the project (read-only), /work the build.

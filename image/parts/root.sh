@@ -10,7 +10,7 @@ make_root() {
   rm -rf "$root"
   # No apt in a system that is replaced as a whole; dpkg's list stays, to tell what is in it.
   sources "$components" | mmdebstrap --mode=root --variant=essential --quiet \
-    --include="$(package_list "${lists[@]}" | paste -sd,)" \
+    --include="$({ package_list "${lists[@]}" && our_dependencies; } | paste -sd,)" \
     --dpkgopt=path-exclude='/usr/share/man/*' --dpkgopt=path-exclude='/usr/share/doc/*' \
     --dpkgopt=path-include='/usr/share/doc/*/copyright' --dpkgopt=path-exclude='/usr/share/locale/*' \
     --dpkgopt=path-exclude='/usr/share/info/*' --dpkgopt=path-exclude='/usr/share/lintian/*' \
@@ -18,4 +18,11 @@ make_root() {
     --setup-hook='mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/etc/kernel" && echo "do_initrd = no" >"$1/etc/kernel-img.conf"' \
     --customize-hook="$source_dir/image/parts/customize '$source_dir' '$build_dir' '$compatible' '$version' '${ca:-$build_dir/../keys/development-ca.pem}' \"\$1\"" \
     "$suite" "$root" -
+}
+
+# What our packages need beside each other, the first of alternatives, one a line.
+our_dependencies() {
+  local deb
+  for deb in "$build_dir"/debs/*.deb; do dpkg-deb --field "$deb" Depends; done |
+    tr ',' '\n' | sed -e 's/|.*//' -e 's/([^)]*)//' -e 's/[[:space:]]//g' | grep -v '^kiln' | sort -u
 }
