@@ -29,6 +29,7 @@ make_disk() {
 image disk.img {
   hdimage {
     partition-table-type = "gpt"
+    align = 1M
     disk-uuid = "4b696c6e-6469-4000-8000-736b00000000"
   }
   partition esp { image = "/work/esp.img" partition-type-uuid = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b" partition-uuid = "4b696c6e-6469-4000-8000-736b00000001" }
