@@ -14,15 +14,13 @@ import pathlib
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 
 FIRMWARE = pathlib.Path("/usr/share/OVMF")
 MIB = 1024 * 1024
-# As in image/parts/disk.sh and initramfs/repart.d: genimage begins at 1 MiB.
-ESP, CONFIG, BOOT_A, ROOT_A = 1 * MIB, 65 * MIB, 97 * MIB, 225 * MIB
-BOOT_B = ROOT_A + 2048 * MIB
-ROOT_B = BOOT_B + 128 * MIB
+ESP, CONFIG, BOOT_A, ROOT_A, BOOT_B, ROOT_B, DATA = range(1, 8)  # numbers of the partitions
 DISK_BYTES = 12 * 1024 * MIB
 DEADLINE_S = 900  # for a boot under emulation on a busy machine: generous
 
@@ -74,8 +72,14 @@ class Box:
 
     # ---- the disk, while the box is off --------------------------------------------------------------------------
 
-    def mtools(self, command, offset, *args):
-        return subprocess.run([command, "-i", f"{self.disk}@@{offset}", *map(str, args)], check=True, capture_output=True,
+    def offset(self, partition):
+        """Where it begins, in bytes; from the disk's GPT, whose entries of 128 bytes begin in sector 2."""
+        with open(self.disk, "rb") as disk:
+            disk.seek(1024 + 128 * (partition - 1) + 32)
+            return struct.unpack("<Q", disk.read(8))[0] * 512
+
+    def mtools(self, command, partition, *args):
+        return subprocess.run([command, "-i", f"{self.disk}@@{self.offset(partition)}", *map(str, args)], check=True, capture_output=True,
                               env={**os.environ, "MTOOLS_SKIP_CHECK": "1"}).stdout
 
     def settings(self, text):
@@ -99,12 +103,12 @@ class Box:
         raw = ("# GRUB Environment Block\n" + lines).encode()
         self.write_environment(raw + b"#" * (1024 - len(raw)))
 
-    def overwrite(self, offset, count=64 * 1024):
+    def overwrite(self, partition, at, count=64 * 1024):
         """Turns the bits of what stands there: as a dying disk does."""
         with open(self.disk, "r+b") as disk:
-            disk.seek(offset)
+            disk.seek(self.offset(partition) + at)
             data = bytes(b ^ 0xFF for b in disk.read(count))
-            disk.seek(offset)
+            disk.seek(self.offset(partition) + at)
             disk.write(data)
 
     # ---- power ---------------------------------------------------------------------------------------------------
