@@ -8,8 +8,8 @@ make_disk() {
   # Standalone: its modules and grub.cfg are inside, so the ESP holds nothing that could miss.
   cp "$source_dir/image/grub.cfg" "$stage/grub.cfg"
   in_workshop grub-mkstandalone --format=x86_64-efi --output=/work/stage/BOOTX64.EFI --compress=no --locales= --fonts= --themes= \
-    --modules="part_gpt fat squash4 regexp probe loadenv test echo linux normal configfile search_fs_uuid all_video efifwsetup sleep minicmd" \
-    --install-modules="part_gpt fat squash4 regexp probe loadenv test echo linux normal configfile search_fs_uuid all_video efifwsetup sleep minicmd reboot halt" \
+    --modules="part_gpt fat squash4 regexp probe loadenv test echo linux normal configfile search search_fs_file search_fs_uuid all_video efifwsetup sleep minicmd" \
+    --install-modules="part_gpt fat squash4 regexp probe loadenv test echo linux normal configfile search search_fs_file search_fs_uuid all_video efifwsetup sleep minicmd reboot halt" \
     "boot/grub/grub.cfg=/work/stage/grub.cfg"
   boot_environment >"$stage/grubenv"
   cp "$source_dir/image/kiln.toml" "$stage/kiln.toml"
