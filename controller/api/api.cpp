@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 
+#include "api/gate.h"
 #include "api/routes.h"
 
 namespace kiln::api {
@@ -40,7 +41,11 @@ http::Router make_router(Api& api) {
   add_statistic_routes(router, api);
   add_metric_routes(router, api);
   add_type_routes(router, api);
+  add_enroll_routes(router, api);
+  add_login_routes(router, api);
+  add_people_routes(router, api);
   add_page_routes(router, api);
+  guard(router, api);
   return router;
 }
 
@@ -61,7 +66,9 @@ Result<std::uint32_t> query_number(const http::Request& request, std::string_vie
   return number;
 }
 
-Result<std::string> user_of(const http::Request& request) {
+Result<std::string> user_of(http::Request& request) {
+  const Caller& caller = caller_of(request);
+  if (caller.kind != Caller::Kind::local) return caller.name;
   const std::string* user = request.field("x-kiln-user");
   if (user == nullptr) return std::string("anonymous");
   if (auto checked = check_user(*user); !checked) return fail(std::move(checked.error()).with("X-Kiln-User"));

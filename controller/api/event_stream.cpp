@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "api/gate.h"
 #include "api/routes.h"
 #include "api/shapes.h"
 
@@ -12,7 +13,8 @@ using namespace std::chrono_literals;
 constexpr std::uint32_t snapshot_jobs = 100;
 constexpr std::uint32_t snapshot_results = 24;
 constexpr auto comment_every = 15s;  // proxies and browsers give up on a silent stream after 30 s or more
-constexpr auto look_up_every = 1s;   // …while the server's end is noticed within this
+constexpr std::int64_t check_every_ms = 5'000;  // who was shut out sees no more than this
+constexpr auto look_up_every = 1s;              // …while the server's end is noticed within this
 
 Result<Json> snapshot(Api& api) {
   JobQuery job_query;
@@ -40,12 +42,17 @@ Result<Json> snapshot(Api& api) {
                        {"results", std::move(result_list)}});
 }
 
-// Until the client goes, falls behind the ring (it comes back with its Last-Event-ID and gets a snapshot), or
-// the server stops.
-Status follow(EventRing& events, std::uint64_t from, http::Sink& sink) {
+// Until the client goes, falls behind the ring (it comes back with its Last-Event-ID and gets a snapshot), is
+// somebody who may not come in any more, or the server stops.
+Status follow(Api& api, const Caller& caller, std::uint64_t from, http::Sink& sink) {
   auto quiet = 0s;
+  std::int64_t checked_ms = api.now().mono_ms;
   while (!sink.is_stopping()) {
-    const auto batch = events.read(from, look_up_every);
+    if (api.now().mono_ms - checked_ms >= check_every_ms) {
+      if (!still_stands(api, caller)) break;
+      checked_ms = api.now().mono_ms;
+    }
+    const auto batch = api.events.read(from, look_up_every);
     if (batch.end == EventRing::Batch::End::behind || batch.end == EventRing::Batch::End::closed) break;
     from = batch.last;
     std::string text;
@@ -78,11 +85,11 @@ http::Response stream(Api& api, http::Request& request) {
     first += fmt::format("id: {}\nevent: snapshot\ndata: {}\n\n", api.events.id(from), now->dump());
   }
   http::Response response{.content_type = "text/event-stream"};
-  response.body =
-      http::Stream{std::nullopt, [&events = api.events, place, from, first](http::Sink& sink) -> Status {
-                     if (auto sent = sink.write(first); !sent) return sent;
-                     return follow(events, from, sink);
-                   }};
+  response.body = http::Stream{
+      std::nullopt, [&api, caller = caller_of(request), place, from, first](http::Sink& sink) -> Status {
+        if (auto sent = sink.write(first); !sent) return sent;
+        return follow(api, caller, from, sink);
+      }};
   return response;
 }
 

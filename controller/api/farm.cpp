@@ -1,3 +1,4 @@
+#include "api/gate.h"
 #include "api/openapi.h"
 #include "api/routes.h"
 #include "api/shapes.h"
@@ -10,16 +11,18 @@ Result<Json> farm_json(Api& api) {
   if (!settings) return fail(std::move(settings.error()));
   Json alarms(Json::Array{});
   for (const auto& text : api.broadcaster.alarms()) alarms.push(text);
-  return Json::object(
-      {{"farm", api.settings.farm},
-       {"version", version},
-       {"mqtt", Json::object({{"host", api.settings.mqtt_host}, {"port", api.settings.mqtt_port}})},
-       {"data_dir", api.settings.data_dir},
-       {"settings", to_json(*settings)},
-       {"soft_c", api.settings.soft_c},
-       {"hard_c", api.settings.hard_c},
-       {"summary", payloads::to_json(api.live.summary())},
-       {"alarms", std::move(alarms)}});
+  return Json::object({{"farm", api.settings.farm},
+                       {"version", version},
+                       {"mqtt", Json::object({{"host", api.settings.mqtt_host},
+                                              {"port", api.settings.mqtt_port},
+                                              {"tls", api.settings.mqtt_is_tls}})},
+                       {"ca_fingerprint", api.settings.ca_fingerprint},
+                       {"data_dir", api.settings.data_dir},
+                       {"settings", to_json(*settings)},
+                       {"soft_c", api.settings.soft_c},
+                       {"hard_c", api.settings.hard_c},
+                       {"summary", payloads::to_json(api.live.summary())},
+                       {"alarms", std::move(alarms)}});
 }
 
 namespace {
@@ -38,6 +41,7 @@ http::Response patch(Api& api, http::Request& request) {
   if (!json) return http::problem(json.error());
   auto edit = read_farm_edit(*json);
   if (!edit) return http::problem(edit.error());
+  caller_of(request).what = json->dump();
   if (const auto edited = edit_farm(api, std::move(*edit)); !edited) return http::problem(edited.error());
   return farm_response(api);
 }

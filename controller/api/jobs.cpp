@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "api/gate.h"
 #include "api/routes.h"
 #include "api/shapes.h"
 
@@ -106,6 +107,7 @@ http::Response patch(Api& api, http::Request& request) {
   if (!json) return http::problem(json.error());
   const auto edit = read_job_edit(api, *json);
   if (!edit) return http::problem(edit.error());
+  caller_of(request).what = json->dump();
   return job_response(api, edit_job(api, request.param("id"), *edit));
 }
 
@@ -116,6 +118,7 @@ http::Response requeue(Api& api, http::Request& request) {
   if (!json) return http::problem(json.error());
   const auto wish = read_requeue(*json);
   if (!wish) return http::problem(wish.error());
+  caller_of(request).what = json->dump();
   const auto tasks = requeue_tasks(api, request.param("id"), *wish);
   if (!tasks) return http::problem(tasks.error());
   return json_response(Json::object({{"tasks", *tasks}}));

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "api/gate.h"
 #include "api/routes.h"
 #include "api/shapes.h"
 
@@ -39,6 +40,7 @@ http::Response patch(Api& api, http::Request& request) {
   if (!json) return http::problem(json.error());
   const auto edit = read_node_edit(*json);
   if (!edit) return http::problem(edit.error());
+  caller_of(request).what = json->dump();
   return node_response(api, edit_node(api, request.param("id"), *edit));
 }
 

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "api/actions.h"
+#include "api/gate.h"
 #include "api/shapes.h"
 #include "http/problem.h"
 
@@ -122,82 +123,109 @@ NodeEdit rebooting() {
 
 struct Verb {
   std::string_view name;
+  Least least;  // as of its sister in the gate's table; an artist steers own jobs only
   Result<Reply> (*act)(Api&, const std::string& user, const payloads::Request&);
 };
 using User = const std::string&;
 using Ask = const payloads::Request&;
 constexpr std::array verbs{
-    Verb{"job-submit", submit},
-    Verb{"job-status",
+    Verb{"job-submit", Least::artist, submit},
+    Verb{"job-status", Least::viewer,
          [](Api& api, User, Ask ask) {
            return about(api, ask, "job", [&](const std::string& id) { return api.reader.job(id); });
          }},
-    Verb{"job-pause",
+    Verb{"job-pause", Least::artist,
          [](Api& api, User, Ask ask) {
            return about(api, ask, "job", [&](const std::string& id) { return pause(api, id, true); });
          }},
-    Verb{"job-resume",
+    Verb{"job-resume", Least::artist,
          [](Api& api, User, Ask ask) {
            return about(api, ask, "job", [&](const std::string& id) { return pause(api, id, false); });
          }},
-    Verb{"job-cancel",
+    Verb{"job-cancel", Least::artist,
          [](Api& api, User, Ask ask) {
            return about(api, ask, "job", [&](const std::string& id) { return cancel_job(api, id); });
          }},
-    Verb{"job-retry",
+    Verb{"job-retry", Least::artist,
          [](Api& api, User, Ask ask) {
            return about(api, ask, "job", [&](const std::string& id) { return retry_job(api, id); });
          }},
-    Verb{"job-requeue", requeue},
-    Verb{"job-priority", set_priority},
-    Verb{"job-why", why},
-    Verb{"node-enable",
+    Verb{"job-requeue", Least::artist, requeue},
+    Verb{"job-priority", Least::artist, set_priority},
+    Verb{"job-why", Least::viewer, why},
+    Verb{"node-enable", Least::operator_,
          [](Api& api, User, Ask ask) {
            return about(api, ask, "node",
                         [&](const std::string& id) { return edit_node(api, id, enabling(true)); });
          }},
-    Verb{"node-disable",
+    Verb{"node-disable", Least::operator_,
          [](Api& api, User, Ask ask) {
            return about(api, ask, "node",
                         [&](const std::string& id) { return edit_node(api, id, enabling(false)); });
          }},
-    Verb{"node-reboot",
+    Verb{"node-reboot", Least::operator_,
          [](Api& api, User, Ask ask) {
            return about(api, ask, "node",
                         [&](const std::string& id) { return edit_node(api, id, rebooting()); });
          }},
-    Verb{"node-wake",
+    Verb{"node-wake", Least::operator_,
          [](Api& api, User, Ask ask) {
            return about(api, ask, "node", [&](const std::string& id) { return power_node(api, id, true); });
          }},
-    Verb{"node-sleep",
+    Verb{"node-sleep", Least::operator_,
          [](Api& api, User, Ask ask) {
            return about(api, ask, "node", [&](const std::string& id) { return power_node(api, id, false); });
          }},
-    Verb{"node-drain",
+    Verb{"node-drain", Least::operator_,
          [](Api& api, User, Ask ask) {
            return about(api, ask, "node", [&](const std::string& id) { return drain_node(api, id, true); });
          }},
-    Verb{"node-resume",
+    Verb{"node-resume", Least::operator_,
          [](Api& api, User, Ask ask) {
            return about(api, ask, "node", [&](const std::string& id) { return drain_node(api, id, false); });
          }},
-    Verb{"node-forgive",
+    Verb{"node-forgive", Least::operator_,
          [](Api& api, User, Ask ask) {
            return about(api, ask, "node", [&](const std::string& id) { return forgive_node(api, id); });
          }},
 };
 
-Result<Reply> act(Api& api, const std::string& user, std::string_view verb,
-                  const payloads::Request& request) {
-  if (auto checked = check_user(user); !checked) return fail(std::move(checked.error()));
-  if (auto checked = check_cid(request.cid); !checked) return fail(std::move(checked.error()));
+Result<const Verb*> find_verb(std::string_view name) {
   std::string known;
   for (const auto& one : verbs) {
-    if (one.name == verb) return one.act(api, user, request);
+    if (one.name == name) return &one;
     known.append(known.empty() ? "" : ", ").append(one.name);
   }
-  return fail(Code::not_found, fmt::format("'{}' is no request; there are {}", verb, known));
+  return fail(Code::not_found, fmt::format("'{}' is no request; there are {}", name, known));
+}
+
+// Errors: denied when it is somebody else's and the caller no operator. A job that is not there is for the
+// verb to say.
+Status check_owner(Api& api, const Caller& caller, const Verb& verb, const payloads::Request& request) {
+  if (verb.least != Least::artist || caller.is(accounts::Role::operator_)) return {};
+  const auto name = named(request, "job");
+  if (!name) return {};
+  const auto row = api.reader.job(*name);
+  return row ? check_own(caller, *row) : Status();
+}
+
+Result<Reply> act(Api& api, const Caller& caller, const Verb& verb, const payloads::Request& request) {
+  if (auto checked = check_cid(request.cid); !checked) return fail(std::move(checked.error()));
+  if (auto allowed = check_role(caller, verb.least); !allowed) return fail(std::move(allowed.error()));
+  if (auto allowed = check_owner(api, caller, verb, request); !allowed)
+    return fail(std::move(allowed.error()));
+  return verb.act(api, caller.name, request);
+}
+
+// "job 7: {…}": what a change was about. A submission's own text is long and is kept with its job.
+std::string what_of(const Verb& verb, const payloads::Request& request, const Reply& reply) {
+  const bool is_node = verb.name.starts_with("node-");
+  if (verb.name == "job-submit") {
+    const Json* id = reply.data.find("id");
+    return fmt::format("job {}", id != nullptr && id->as_string() != nullptr ? *id->as_string() : "?");
+  }
+  const auto name = named(request, is_node ? "node" : "job");
+  return fmt::format("{} {}: {}", is_node ? "node" : "job", name.value_or("?"), request.body.dump());
 }
 
 }  // namespace
@@ -206,7 +234,20 @@ payloads::Response handle_request(Api& api, const std::string& user, std::string
                                   const payloads::Request& request) {
   payloads::Response response;
   response.cid = request.cid;
-  auto reply = act(api, user, verb, request);
+  const auto answer = [&]() -> Result<Reply> {
+    if (auto checked = check_user(user); !checked) return fail(std::move(checked.error()));
+    const auto caller = caller_of_mqtt(api, user);
+    if (!caller) return fail(caller.error());
+    const auto known = find_verb(verb);
+    if (!known) return fail(known.error());
+    auto reply = act(api, *caller, **known, request);
+    if (reply && (*known)->least != Least::viewer) {
+      log_deed(api, *caller, "mqtt", "REQUEST", fmt::format("request/{}/{}", user, verb),
+               what_of(**known, request, *reply), reply->status);
+    }
+    return reply;
+  };
+  auto reply = answer();
   if (reply) {
     response.status = reply->status;
     response.data = std::move(reply->data);

@@ -14,6 +14,7 @@ namespace kiln::api {
 // "step", "frames" as over HTTP); node-drain, node-resume, node-forgive, node-enable, node-disable,
 // node-reboot, node-wake, node-sleep ({"node": id}). Answers as HTTP would: status, error, and the job or
 // node as data (of job-why the reasons, of job-requeue the number of tasks), short enough for a message.
+// What each verb takes is as over HTTP; `user` is who the broker says it is (see caller_of_mqtt).
 // Blocks like an HTTP request; thread-safe.
 payloads::Response handle_request(Api& api, const std::string& user, std::string_view verb,
                                   const payloads::Request& request);

@@ -20,6 +20,9 @@ void add_event_routes(http::Router& router, Api& api);      // the live stream
 void add_statistic_routes(http::Router& router, Api& api);  // productions, usage, a job's statistics
 void add_metric_routes(http::Router& router, Api& api);     // metrics
 void add_type_routes(http::Router& router, Api& api);       // job types
+void add_enroll_routes(http::Router& router, Api& api);     // enroll, enrollments, join tokens
+void add_login_routes(http::Router& router, Api& api);      // login, logout, me
+void add_people_routes(http::Router& router, Api& api);     // users, tokens, the audit log
 void add_page_routes(http::Router& router, Api& api);       // everything else
 
 // The studio's job types and the built-in ones.
@@ -29,8 +32,9 @@ http::Response json_response(const Json& json, int status = 200);
 // A whole-number query parameter from 0 to `max`, or `otherwise` when absent. Errors: invalid.
 Result<std::uint32_t> query_number(const http::Request& request, std::string_view name,
                                    std::uint32_t otherwise, std::uint32_t max);
-// The X-Kiln-User header, "anonymous" when absent. Errors: invalid.
-Result<std::string> user_of(const http::Request& request);
+// As whom a job is submitted: the caller's name; of a local caller the X-Kiln-User header, "anonymous" when
+// absent. Errors: invalid.
+Result<std::string> user_of(http::Request& request);
 // {"<key>":[shape(row)…]}
 template <class Rows, class Shape>
 http::Response list_response(const char* key, const Rows& rows, const Shape& shape) {

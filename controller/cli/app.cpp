@@ -23,7 +23,7 @@ namespace {
 using Command = std::function<Result<Exit>(Context&)>;
 
 struct Globals {
-  std::string server, blender;
+  std::string server, blender, token;
   bool json = false;
 };
 
@@ -361,6 +361,20 @@ void add_steering(CLI::App& app, Command& command) {
       [=, &command] { command = [=](Context& context) { return show_statistics(context, *stats); }; });
 }
 
+void add_trust(CLI::App& app, Command& command) {
+  auto words = std::make_shared<std::pair<std::string, std::string>>();
+  auto* trust = app.add_subcommand("trust", "Believe a controller over the network from now on");
+  trust->add_option("server", words->first, "As in https://farm:8780")->required()->type_name("URL");
+  trust->add_option("fingerprint", words->second,
+                    "As the page shows it on the controller; without: only look");
+  trust->callback([=, &command] {
+    command = [=](Context& context) { return trust_server(context, words->first, words->second); };
+  });
+  app.add_subcommand("viewer", "User and password for watching the live MQTT tree")->callback([&command] {
+    command = [](Context& context) { return show_viewer(context); };
+  });
+}
+
 // `kiln node VERB NODE …`
 void add_node(CLI::App& app, Command& command) {
   auto* node = app.add_subcommand("node", "Show or change one box");
@@ -387,6 +401,38 @@ void add_node(CLI::App& app, Command& command) {
   action("sleep", "Send it to sleep; refused while it has work", NodeAction::sleep);
   action("reboot", "Restart it as soon as it is idle", NodeAction::reboot);
   action("forget", "Remove one that is offline from the list", NodeAction::forget);
+  const auto decide = [&](const char* name, const char* what, KeyAction act) {
+    verb(name, what, [=](Context& context) { return decide_on_key(context, *id, act); });
+  };
+  decide("approve", "Let a box in that asks; compare its fingerprint first", KeyAction::approve);
+  decide("reject", "Say no to a box that asks", KeyAction::reject);
+  decide("revoke", "Shut one out at once; its work goes elsewhere", KeyAction::revoke);
+  decide("rotate", "Give it a new secret; it renders on", KeyAction::rotate);
+  node->add_subcommand("keys", "List the boxes that asked to join, with their fingerprints")
+      ->callback([&command] { command = [](Context& context) { return list_keys(context); }; });
+  auto token = std::make_shared<JoinTokenOptions>();
+  auto* make = node->add_subcommand("token", "Make a token that lets boxes in without a person");
+  make->add_option("--label", token->label, "What it is for");
+  make->add_option("--uses", token->uses, "Boxes that it lets in [1]")
+      ->check(CLI::Range(1, 10'000))
+      ->type_name("N");
+  make->add_option("--days", token->days, "Until it ends [7]")->check(CLI::Range(1, 3'650))->type_name("N");
+  make->callback(
+      [=, &command] { command = [=](Context& context) { return make_join_token(context, *token); }; });
+  node->add_subcommand("tokens", "List the join tokens that are good")->callback([&command] {
+    command = [](Context& context) { return list_join_tokens(context); };
+  });
+  auto* drop = node->add_subcommand("remove-token", "Make a join token void");
+  drop->add_option("token", *id, "Id, as `kiln node tokens` shows it")->required()->type_name("TOKEN");
+  drop->callback(
+      [=, &command] { command = [=](Context& context) { return remove_join_token(context, *id); }; });
+  auto prints = std::make_shared<std::vector<std::string>>();
+  auto* expect = node->add_subcommand("expect", "Let boxes with these fingerprints in when they ask");
+  expect->add_option("fingerprints", *prints, "As on the boxes' screens")
+      ->required()
+      ->type_name("FINGERPRINT");
+  expect->callback(
+      [=, &command] { command = [=](Context& context) { return expect_boxes(context, *prints); }; });
   auto tags = std::make_shared<std::vector<std::string>>();
   verb("tag", "Say what it is called; without a tag: nothing any more",
        [=](Context& context) { return tag_node(context, *id, *tags); })
@@ -408,6 +454,83 @@ void add_node(CLI::App& app, Command& command) {
   limit->add_option("--sleep-after", limits->sleep_after_min, "Minutes without work; 0: never")
       ->check(CLI::Range(0, 10'080))
       ->type_name("MIN");
+}
+
+void add_login(CLI::App& app, Command& command) {
+  auto options = std::make_shared<LoginOptions>();
+  auto* in = app.add_subcommand("login", "Log in at the controller; keeps a token for this user here");
+  auto* name = in->add_option("name", options->name, "Who you are there [asked for]")->type_name("NAME");
+  in->add_option("--use", options->token, "Keep this token, made with `kiln token add` or on the page")
+      ->excludes(name)
+      ->type_name("TOKEN");
+  in->add_option("--days", options->days, "How long it lasts")
+      ->check(CLI::Range(1, 3650))
+      ->capture_default_str();
+  in->callback([=, &command] { command = [=](Context& context) { return log_in(context, *options); }; });
+  app.add_subcommand("logout", "Remove the token, here and at the controller")->callback([&command] {
+    command = log_out;
+  });
+  app.add_subcommand("whoami", "Say who the controller takes you for")->callback([&command] {
+    command = who_am_i;
+  });
+}
+
+const auto is_role = [] { return CLI::IsMember({"viewer", "artist", "operator", "administrator"}); };
+
+void add_users(CLI::App& app, Command& command) {
+  auto* user = app.add_subcommand("user", "Who may use the farm");
+  user->require_subcommand(1);
+  auto name = std::make_shared<std::string>();
+  auto options = std::make_shared<UserOptions>();
+  user->add_subcommand("list", "List them")->callback([&command] { command = list_users; });
+  auto* add = user->add_subcommand("add", "Add one; asks for the password, or reads a line");
+  add->add_option("name", *name, "1 to 32 of a-z, 0-9 and -")->required()->type_name("NAME");
+  add->add_option("--role", options->role, "What the user may do")->required()->check(is_role());
+  add->add_flag("--no-password", options->no_password, "Only tokens of the user will do");
+  add->callback(
+      [=, &command] { command = [=](Context& context) { return add_user(context, *name, *options); }; });
+  auto* set = user->add_subcommand("set", "Change one");
+  set->add_option("name", *name, "As `kiln user list` shows it")->required()->type_name("NAME");
+  set->add_option("--role", options->role, "What the user may do from now on")->check(is_role());
+  set->add_flag("--password", options->password, "Ask for a new password; anybody may change the own one");
+  auto* enable = set->add_flag("--enable", options->enable, "Let the user in again");
+  set->add_flag("--disable", options->disable, "Keep the name, but let it do nothing")->excludes(enable);
+  set->callback(
+      [=, &command] { command = [=](Context& context) { return set_user(context, *name, *options); }; });
+  auto* remove = user->add_subcommand("remove", "Remove one with all tokens");
+  remove->add_option("name", *name, "As `kiln user list` shows it")->required()->type_name("NAME");
+  remove->callback(
+      [=, &command] { command = [=](Context& context) { return remove_user(context, *name); }; });
+}
+
+void add_tokens(CLI::App& app, Command& command) {
+  auto* token = app.add_subcommand("token", "Keys for scripts");
+  token->require_subcommand(1);
+  auto options = std::make_shared<TokenOptions>();
+  auto* list = token->add_subcommand("list", "List yours; an administrator's are everybody's");
+  list->add_option("--user", options->user, "Only of this user")->type_name("NAME");
+  list->callback(
+      [=, &command] { command = [=](Context& context) { return list_tokens(context, options->user); }; });
+  auto* add = token->add_subcommand("add", "Make one; it is shown once");
+  add->add_option("label", options->label, "What it is for")->required()->type_name("LABEL");
+  add->add_option("--user", options->user, "Whose it is [yours]")->type_name("NAME");
+  add->add_option("--role", options->role, "At most the user's [the user's]")->check(is_role());
+  add->add_option("--days", options->days, "How long it lasts; 0: for ever")
+      ->check(CLI::Range(0, 7300))
+      ->capture_default_str();
+  add->callback([=, &command] { command = [=](Context& context) { return add_token(context, *options); }; });
+  auto id = std::make_shared<std::string>();
+  auto* remove = token->add_subcommand("remove", "Remove one: it is refused from then on");
+  remove->add_option("id", *id, "As `kiln token list` shows it")->required()->type_name("ID");
+  remove->callback([=, &command] { command = [=](Context& context) { return remove_token(context, *id); }; });
+
+  auto wish = std::make_shared<AuditOptions>();
+  auto* audit = app.add_subcommand("audit", "Who changed what, the newest first");
+  audit->add_option("-l,--limit", wish->limit, "At most this many")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  audit->add_option("--user", wish->caller, "Only by this user, node, or local")->type_name("NAME");
+  audit->callback([=, &command] { command = [=](Context& context) { return show_audit(context, *wish); }; });
 }
 
 std::string login() {
@@ -459,6 +582,10 @@ int run(const std::vector<std::string>& args, std::FILE* out, std::FILE* err,
   app.add_option("--blender", globals.blender,
                  "Blender program that looks into scenes [$KILN_BLENDER, else kiln.toml, else blender]")
       ->type_name("PROGRAM");
+  app.add_option(
+         "--token", globals.token,
+         "Who asks [$KILN_TOKEN, else what `kiln login` kept]; other users of this machine see it here")
+      ->type_name("TOKEN");
   app.add_flag("--json", globals.json, "One JSON document on stdout (watch: one a line)");
   add_submit(app, command);
   add_types(app, command);
@@ -467,8 +594,12 @@ int run(const std::vector<std::string>& args, std::FILE* out, std::FILE* err,
   add_nodes(app, command);
   add_forgiving(app, command);
   add_node(app, command);
+  add_trust(app, command);
   add_steering(app, command);
   add_fetching(app, command);
+  add_login(app, command);
+  add_users(app, command);
+  add_tokens(app, command);
   try {
     // CLI11 takes them from the back.
     app.parse(std::vector<std::string>(args.rbegin(), args.rend()));
@@ -492,7 +623,14 @@ int run(const std::vector<std::string>& args, std::FILE* out, std::FILE* err,
   if (!config) return say_error(config.error());
   if (!globals.server.empty()) config->server = globals.server;
   if (!globals.blender.empty()) config->blender = globals.blender;
-  Context context{Client(server_url(config->server), user_name(login()), interrupted),
+  const auto server = server_url(config->server);
+  if (!globals.token.empty()) config->token = globals.token;
+  if (config->token.empty()) {
+    auto kept = kept_token(token_file(), server);
+    if (!kept) return say_error(kept.error());
+    config->token = std::move(*kept);
+  }
+  Context context{Client(server, user_name(login()), interrupted, config->token, config->ca_file),
                   out_terminal,
                   err_terminal,
                   globals.json,

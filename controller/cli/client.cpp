@@ -1,5 +1,7 @@
 #include "cli/client.h"
 
+#include "cli/config.h"
+
 #include <fmt/format.h>
 #include <sys/random.h>
 
@@ -73,14 +75,26 @@ std::string blob_path(const std::string& digest) {
 
 }  // namespace
 
-Client::Client(std::string url, std::string user, const std::atomic<bool>& interrupted)
-    : url_(std::move(url)), interrupted_(interrupted), user_(std::move(user)), http_(url_, options(stall)) {}
+Client::Client(std::string url, std::string user, const std::atomic<bool>& interrupted, std::string token,
+               std::string ca_file)
+    : url_(std::move(url)),
+      interrupted_(interrupted),
+      user_(std::move(user)),
+      token_(std::move(token)),
+      ca_file_(std::move(ca_file)),
+      http_(url_, options(stall)) {}
 
 runtime::HttpOptions Client::options(std::chrono::seconds stall_time) {
   runtime::HttpOptions options;
   options.stall = stall_time;
   options.max_body_bytes = max_answer_bytes;
   options.headers = {{"X-Kiln-User", user_}};
+  if (!token_.empty()) options.headers["Authorization"] = "Bearer " + token_;
+  // What was trusted by hand, else what the settings say, else the system's authorities.
+  std::error_code ignored;
+  const bool is_trusted =
+      url_.starts_with("https://") && std::filesystem::exists(trusted_file(url_), ignored);
+  options.trust.ca_file = is_trusted ? trusted_file(url_).string() : ca_file_;
   options.cancelled = [this] { return interrupted_.load(); };
   options.moved = [this](std::uint64_t sent, std::uint64_t received) {
     if (moving_) moving_(sent, received);
@@ -89,6 +103,8 @@ runtime::HttpOptions Client::options(std::chrono::seconds stall_time) {
 }
 
 Error Client::failure(const Error& error) const {
+  if (error.code == Code::denied && url_.starts_with("https://"))
+    return {Code::denied, fmt::format("{}. `kiln trust {}` shows how to trust it", error.message, url_)};
   if (error.code == Code::unavailable || (error.code == Code::timeout && !interrupted())) {
     return {Code::unavailable, error.message + " Another address goes with --server or KILN_SERVER"};
   }
@@ -129,12 +145,70 @@ Result<Json> Client::get(const std::string& path) {
   return json_of(http_.get(path));
 }
 
+Result<Json> Client::call(const std::string& method, const std::string& path, const Json& body) {
+  const auto response =
+      method == "GET" ? http_.get(path) : http_.send(method, path, body.is_null() ? "" : body.dump());
+  constexpr int no_content = 204;
+  if (response && response->status == no_content) return Json::object({});
+  return json_of(response);
+}
+
 Result<Json> Client::farm() {
   return get("/api/v1/farm");
 }
 
 Result<Json> Client::patch_farm(const Json& changes) {
   return json_of(http_.patch("/api/v1/farm", changes.dump()));
+}
+
+Result<Json> Client::me() {
+  return get("/api/v1/me");
+}
+Result<Json> Client::users() {
+  return get("/api/v1/users");
+}
+Result<Json> Client::add_user(const Json& wish) {
+  return json_of(http_.post("/api/v1/users", wish.dump()));
+}
+Result<Json> Client::patch_user(const std::string& name, const Json& changes) {
+  return json_of(http_.patch("/api/v1/users/" + runtime::escape_segment(name), changes.dump()));
+}
+Status Client::remove_user(const std::string& name) {
+  return gone("/api/v1/users/" + runtime::escape_segment(name));
+}
+Result<Json> Client::tokens(const std::string& user) {
+  return get("/api/v1/tokens" + query({{"user", user}}));
+}
+Result<Json> Client::add_token(const Json& wish) {
+  return json_of(http_.post("/api/v1/tokens", wish.dump()));
+}
+Status Client::remove_token(const std::string& id) {
+  return gone("/api/v1/tokens/" + runtime::escape_segment(id));
+}
+Result<Json> Client::audit(std::uint32_t limit, const std::string& caller) {
+  return get("/api/v1/audit" + query({{"limit", std::to_string(limit)}, {"caller", caller}}));
+}
+
+void Client::use_token(std::string token) {
+  token_ = std::move(token);
+  http_ = runtime::HttpClient(url_, options(stall));
+}
+
+Result<Json> Client::token_by_password(const std::string& name, const std::string& password,
+                                       const Json& wish) {
+  use_token("");
+  const auto login =
+      http_.post("/api/v1/login", Json::object({{"name", name}, {"password", password}}).dump());
+  if (!login) return fail(failure(login.error()));
+  if (!login->ok()) return fail(failure(*login));
+  const auto field = login->headers.find("set-cookie");
+  if (field == login->headers.end()) return fail(Code::unavailable, "the controller gave no session");
+  // What a page of the controller's would send.
+  const runtime::HttpHeaders session{{"Cookie", field->second.substr(0, field->second.find(';'))},
+                                     {"Origin", url_}};
+  auto made = json_of(http_.post("/api/v1/tokens", wish.dump(), session));
+  (void)http_.post("/api/v1/logout", "", session);  // it would end by itself
+  return made;
 }
 
 Result<Json> Client::jobs(const JobFilter& filter) {

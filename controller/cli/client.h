@@ -22,7 +22,9 @@ namespace kiln::cli {
 class Client {
  public:
   // `interrupted` ends a call within about a second of turning true; it outlives the client.
-  Client(std::string url, std::string user, const std::atomic<bool>& interrupted);
+  // `token`: sent with every call; "" = none. `ca_file`: whom to trust over https; "" = the system's.
+  Client(std::string url, std::string user, const std::atomic<bool>& interrupted, std::string token = "",
+         std::string ca_file = "");
 
   Result<Json> farm();
   Result<Json> patch_farm(const Json& changes);
@@ -60,6 +62,22 @@ class Client {
   Result<Json> patch_node(const std::string& id, const Json& changes);
   Result<Json> power(const std::string& id, bool wake);
   Status forget(const std::string& id);
+
+  // Any other request; `body` null: none. What has no answer (204) gives an empty object.
+  Result<Json> call(const std::string& method, const std::string& path, const Json& body = {});
+  Result<Json> me();
+  Result<Json> users();
+  Result<Json> add_user(const Json& wish);
+  Result<Json> patch_user(const std::string& name, const Json& changes);
+  Status remove_user(const std::string& name);
+  Result<Json> tokens(const std::string& user);  // "" = as many as one may see
+  Result<Json> add_token(const Json& wish);
+  // The same, of who logs in with that password and out again.
+  Result<Json> token_by_password(const std::string& name, const std::string& password, const Json& wish);
+  Status remove_token(const std::string& id);
+  Result<Json> audit(std::uint32_t limit, const std::string& caller);  // "" = everybody's
+  void use_token(std::string token);
+  [[nodiscard]] const std::string& token() const { return token_; }
 
   Result<Json> types();
   Result<std::string> type(const std::string& name);  // its template's text
@@ -101,6 +119,8 @@ class Client {
   const std::atomic<bool>& interrupted_;
   std::function<void(std::uint64_t, std::uint64_t)> moving_;
   std::string user_;
+  std::string token_;
+  std::string ca_file_;
   std::vector<std::string> problems_;
   runtime::HttpClient http_;
 };

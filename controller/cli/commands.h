@@ -112,6 +112,23 @@ Result<Exit> list_nodes(Context& context);
 Result<Exit> drain_node(Context& context, const std::string& node, bool drained);
 Result<Exit> forgive_node(Context& context, const std::string& node);
 
+// ---- enroll.cpp: who may join. A node is named by its id or its fingerprint.
+Result<Exit> list_keys(Context& context);
+enum class KeyAction { approve, reject, revoke, rotate };
+Result<Exit> decide_on_key(Context& context, const std::string& node, KeyAction action);
+struct JoinTokenOptions {
+  std::string label;
+  std::uint32_t uses = 1;
+  std::uint32_t days = 7;
+};
+Result<Exit> make_join_token(Context& context, const JoinTokenOptions& options);
+Result<Exit> list_join_tokens(Context& context);
+Result<Exit> remove_join_token(Context& context, const std::string& id);
+Result<Exit> expect_boxes(Context& context, const std::vector<std::string>& fingerprints);
+// Without a fingerprint it only shows the one found there.
+Result<Exit> trust_server(Context& context, const std::string& server, const std::string& fingerprint);
+Result<Exit> show_viewer(Context& context);  // what a program needs to watch the live tree
+
 // ---- watch.cpp
 Result<Exit> wait_job(Context& context, const std::string& job);
 Result<Exit> watch(Context& context, const std::string& job);  // "" = the farm
@@ -143,5 +160,37 @@ struct FilmOptions {
   std::filesystem::path folder;  // where the frames are, or go; "" = the cache
 };
 Result<Exit> make_film(Context& context, const FilmOptions& options);
+
+// ---- accounts.cpp. Passwords are asked for on the terminal, or read as lines of standard input.
+struct LoginOptions {
+  std::string name;
+  std::string token;  // one that is there already; "": make one with name and password
+  std::uint32_t days = 90;
+};
+Result<Exit> log_in(Context& context, const LoginOptions& options);
+Result<Exit> log_out(Context& context);
+Result<Exit> who_am_i(Context& context);
+struct UserOptions {
+  std::string role;
+  bool no_password = false;
+  bool password = false;  // change it
+  bool enable = false, disable = false;
+};
+Result<Exit> list_users(Context& context);
+Result<Exit> add_user(Context& context, const std::string& name, const UserOptions& options);
+Result<Exit> set_user(Context& context, const std::string& name, const UserOptions& options);
+Result<Exit> remove_user(Context& context, const std::string& name);
+struct TokenOptions {
+  std::string label, user, role;
+  std::uint32_t days = 365;  // 0: never ends
+};
+Result<Exit> list_tokens(Context& context, const std::string& user);
+Result<Exit> add_token(Context& context, const TokenOptions& options);
+Result<Exit> remove_token(Context& context, const std::string& id);
+struct AuditOptions {
+  std::uint32_t limit = 50;
+  std::string caller;
+};
+Result<Exit> show_audit(Context& context, const AuditOptions& options);
 
 }  // namespace kiln::cli

@@ -84,7 +84,13 @@ Result<Exit> show_node(Context& context, const std::string& id) {
 Result<Exit> act_on_node(Context& context, const std::string& id, NodeAction action) {
   if (auto checked = check_id(id, "node"); !checked) return fail(std::move(checked.error()));
   if (action == NodeAction::forget) {
-    if (auto gone = context.client.forget(id); !gone) return fail(std::move(gone.error()));
+    auto gone = context.client.forget(id);
+    // One that was revoked or never let in is known by its key alone.
+    if (!gone && gone.error().code == Code::not_found) {
+      const auto key = context.client.call("DELETE", "/api/v1/enrollments/" + id);
+      gone = key ? Status() : Status(fail(key.error()));
+    }
+    if (!gone) return fail(std::move(gone.error()));
     if (context.json) context.print(Json::object({{"forgotten", id}}));
     context.say(fmt::format("node {}: forgotten, until it speaks again", id));
     return Exit::ok;

@@ -104,8 +104,11 @@ std::map<std::string, Setter> settings(Config& config) {
          config.embedded_broker = false;
          return address(config.mqtt)(value);
        }},
+      {"mqtt.certificates", runtime::flag_setting(config.broker_knows_certificates)},
+      {"nodes.admit_loopback", runtime::flag_setting(config.admits_loopback)},
       {"mqtt.username", text(config.mqtt_username)},
       {"mqtt.password_file", path(config.mqtt_password_file)},
+      {"accounts.trust_loopback", runtime::flag_setting(config.trust_loopback)},
       {"farm.grace_s", number(config.grace_s, 1, 86'400)},
       {"farm.max_failures", number(config.max_failures, 1, 100)},
       {"farm.soft_c", runtime::amount_setting(config.soft_c, 30, 120)},

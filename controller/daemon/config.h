@@ -27,10 +27,13 @@ struct Config {
   std::filesystem::path data;
   Endpoint http{"127.0.0.1", 8780};
   std::vector<std::string> http_names;
-  Endpoint mqtt{"127.0.0.1", 8783};  // where the embedded broker listens…
-  bool embedded_broker = true;       // …or, when false, where somebody else's broker is
+  Endpoint mqtt{"127.0.0.1", 8783};        // where the embedded broker listens…
+  bool embedded_broker = true;             // …or, when false, where somebody else's broker is…
+  bool broker_knows_certificates = false;  // …which speaks TLS and knows nodes by the farm's certificates
+  bool admits_loopback = true;             // boxes on this very machine join by themselves
   std::string mqtt_username;
   std::filesystem::path mqtt_password_file;
+  bool trust_loopback = true;  // whoever asks from this machine is an administrator
   std::uint32_t grace_s = 60;
   std::uint32_t max_failures = 3;
   double soft_c = 84;  // these three as scheduler::Policy explains them

@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 #include <systemd/sd-daemon.h>
 
+#include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <optional>
@@ -14,26 +16,33 @@
 #include "api/requests.h"
 #include "base/version.h"
 #include "daemon/adapters.h"
+#include "daemon/broker_users.h"
 #include "daemon/config.h"
 #include "daemon/farm_thread.h"
 #include "daemon/housekeeping.h"
 #include "daemon/live_view.h"
 #include "daemon/maintenance.h"
+#include "daemon/server_identity.h"
 #include "daemon/type_folder.h"
+#include "enrollment/enrollment.h"
 #include "fleet/broker.h"
 #include "fleet/link.h"
 #include "fleet/wake.h"
 #include "http/server.h"
+#include "identity/bytes.h"
 #include "runtime/clock.h"
 #include "runtime/files.h"
 #include "runtime/log.h"
 #include "runtime/queue.h"
+#include "store/accounts.h"
+#include "store/keyring.h"
 #include "store/store.h"
 
 namespace kiln::controller {
 namespace {
 
 constexpr std::uint64_t mib = 1024 * 1024;
+constexpr std::int64_t addresses_every_ms = 15'000;
 constexpr std::size_t requests_waiting =
     256;  // over MQTT; beyond, the sender gets no answer and repeats (rule 12)
 
@@ -159,6 +168,58 @@ std::string say_missing(const MissingFiles& missing) {
   return text;
 }
 
+// What a box is told that may join.
+enrollment::FarmFacts farm_facts(const Config& config, const store::Store& store,
+                                 const identity::Authority& authority) {
+  enrollment::FarmFacts facts;
+  facts.farm = store.farm_id();
+  facts.version = version;
+  facts.has_accounts = config.embedded_broker;
+  if (!config.embedded_broker) facts.broker.host = config.mqtt.host;
+  facts.broker.port = config.mqtt.port;
+  facts.broker.is_tls = config.embedded_broker || config.broker_knows_certificates;
+  if (config.broker_knows_certificates) {
+    facts.certificate = [&authority](const std::string& key, const NodeId& node) {
+      return authority.issue_client(key, node.str());
+    };
+  }
+  return facts;
+}
+
+std::vector<fleet::Account> broker_accounts(const enrollment::Enrollment& enrollment, const std::string& own,
+                                            const std::string& viewers) {
+  std::vector<fleet::Account> accounts{fleet::controller_account(), fleet::viewer_account()};
+  fleet::set_password(accounts[0], own);
+  fleet::set_password(accounts[1], viewers);
+  for (auto& secret : enrollment.broker_secrets()) {
+    auto account = fleet::node_account(secret.node);
+    account.salt = std::move(secret.salt);
+    account.hash = std::move(secret.hash);
+    accounts.push_back(std::move(account));
+  }
+  return accounts;
+}
+
+// The secret in that file, made at the first start; for people to read, and nobody else.
+Result<std::string> load_secret(const std::filesystem::path& file) {
+  if (auto made = runtime::make_folders(file.parent_path()); !made) return fail(std::move(made.error()));
+  auto secret = one_line(file);
+  if (!secret.empty()) return secret;
+  secret = identity::random_secret();
+  if (auto written = runtime::write_file_atomically(file, secret + "\n", 0600); !written)
+    return fail(std::move(written.error()));
+  return secret;
+}
+
+// For a broker that knows its users by the farm's certificates.
+Result<std::string> write_own_certificate(const ServerIdentity& identity) {
+  const auto file = identity.ca_file().parent_path() / "controller.pem";
+  const auto pem = identity.authority().issue_client(identity.public_key(), fleet::controller_name);
+  if (auto written = runtime::write_file_atomically(file, pem); !written)
+    return fail(std::move(written.error()));
+  return file.string();
+}
+
 Status run(const Config& config, const sigset_t& signals) {
   if (auto made = runtime::make_folders(config.data); !made) return made;
   const auto data = std::filesystem::absolute(config.data).lexically_normal();
@@ -173,6 +234,18 @@ Status run(const Config& config, const sigset_t& signals) {
   if (!rows) return fail(std::move(rows.error()));
   auto reader = store::Reader::open(layout.database());
   if (!reader) return fail(std::move(reader.error()));
+
+  auto keyring = store::Keyring::open(data / "nodes.db");
+  if (!keyring) return fail(std::move(keyring.error()));
+  auto identity = ServerIdentity::open(data / "tls", config.http_names);
+  if (!identity) return fail(std::move(identity.error()));
+  auto tls = http::TlsContext::make(identity->certificate(), identity->private_key());
+  if (!tls) return fail(std::move(tls.error()));
+
+  const auto viewer_password = load_secret(data / "broker" / "viewer.password");
+  if (!viewer_password) return fail(viewer_password.error());
+  auto book = store::Accounts::open(layout.accounts());
+  if (!book) return fail(std::move(book.error()));
 
   files::Blobs blobs(layout);
   files::Results results(layout);
@@ -200,28 +273,77 @@ Status run(const Config& config, const sigset_t& signals) {
   api::EventRing events(random_id());
   api::Broadcaster broadcaster(events, live,
                                [&storage](const JobId& job) { return storage.output_dir(job); });
+  std::atomic<fleet::Link*> link_now = nullptr;  // while there is one
+  const auto with_link = [&link_now](const std::function<Status(fleet::Link&)>& act) -> Status {
+    auto* link = link_now.load();
+    if (link == nullptr) return fail(Code::unavailable, "the controller is just starting; ask again");
+    return act(*link);
+  };
+  auto enrollment = enrollment::Enrollment::open(
+      **keyring, farm_facts(config, *store, identity->authority()),
+      {.now_ms = [] { return runtime::now().unix_ms; },
+       .admit =
+           [&with_link](const NodeId& node, const std::string& password) {
+             return with_link(
+                 [&](fleet::Link& link) { return link.admit(fleet::node_account(node), password); });
+           },
+       .expel =
+           [&](const NodeId& node) {
+             if (!config.embedded_broker)
+               return;  // its sessions end with its certificate, or its own accounts
+             const auto gone = with_link([&](fleet::Link& link) { return link.expel(node.str()); });
+             if (!gone) log::error("fleet", "while {} is shut out: {}", node.str(), gone.error().message);
+           },
+       .forget =
+           [&farm](const NodeId& node) {
+             farm.post(scheduler::ForgetNode{0, node, true});
+           },
+       .on_change = [&events] { events.publish("enrollments", Json::object({})); }},
+      {.admits_loopback = config.admits_loopback});
+  if (!enrollment) return fail(std::move(enrollment.error()));
+  // A connection of its own: the other one is the enrollment's.
+  auto user_keyring = store::Keyring::open(data / "nodes.db");
+  if (!user_keyring) return fail(std::move(user_keyring.error()));
+  BrokerUsers broker_users(
+      **user_keyring, **book,
+      {.admit =
+           [&](const fleet::Account& account, const std::string& password) {
+             return with_link([&](fleet::Link& link) { return link.admit(account, password); });
+           },
+       .expel =
+           [&](const std::string& username) {
+             return with_link([&](fleet::Link& link) { return link.expel(username); });
+           }});
   http::Counters counters;
   api::Settings settings;
+  settings.mqtt_is_tls = config.embedded_broker || config.broker_knows_certificates;
+  settings.ca_certificate = identity->authority().certificate();
+  if (config.embedded_broker) settings.viewer_password = *viewer_password;
+  settings.ca_fingerprint = identity->authority().fingerprint();
   settings.farm = store->farm_id();
   settings.mqtt_port = config.mqtt.port;
   if (!config.embedded_broker) settings.mqtt_host = config.mqtt.host;
   settings.data_dir = data.string();
   settings.soft_c = config.soft_c;
   settings.hard_c = config.hard_c;
+  settings.trust_loopback = config.trust_loopback;
   settings.max_file_bytes = config.max_file_mib * mib;
   settings.attempt_floor = rows->attempt_floor;
-  api::Api api{farm,
-               database,
-               live,
-               storage,
-               assets,
-               events,
-               broadcaster,
-               counters,
-               settings,
-               random_number,
-               [] { return runtime::now(); },
+  api::Api api{farm,   database,    live,     storage,  assets,        **book,
+               events, broadcaster, counters, settings, random_number, [] { return runtime::now(); },
                started};
+  api.enrollment = enrollment->get();
+  if (config.embedded_broker) {
+    api.on_token = [&broker_users](const auto& token, const auto& secret) {
+      broker_users.token_made(token, secret);
+    };
+    api.on_token_gone = [&broker_users](const auto& token) { broker_users.token_gone(token); };
+  }
+  api.node_of = [&enrollment](std::string_view id, std::string_view secret) -> std::optional<NodeId> {
+    auto node = NodeId::parse(id);
+    if (!node || !(*enrollment)->is_node(*node, secret)) return std::nullopt;
+    return std::move(*node);
+  };
   if (!config.types.empty()) api.own_types = [folder = config.types] { return read_types(folder); };
 
   http::Config http;
@@ -229,17 +351,28 @@ Status run(const Config& config, const sigset_t& signals) {
   http.port = config.http.port;
   http.head.names.insert(http.head.names.end(), config.http_names.begin(), config.http_names.end());
   http.counters = &counters;
+  http.tls = *tls;
   http.on_complaint = [](const std::string& text) { log::warn("http", "{}", text); };
   auto server = http::Server::start(http, api::make_router(api));
   if (!server) return fail(std::move(server.error()));
   const auto url = own_url(config, (*server)->port());
 
+  // Ours is new at every start: nobody else needs it.
+  const auto broker_password = std::make_unique<const std::string>(identity::random_secret());
   std::optional<fleet::Broker> broker;
   if (config.embedded_broker) {
     fleet::BrokerConfig mosquitto;
     mosquitto.folder = data / "broker";
     mosquitto.host = config.mqtt.host;
     mosquitto.port = config.mqtt.port;
+    mosquitto.ca_file = identity->ca_file();
+    mosquitto.certificate_file = identity->certificate_file();
+    mosquitto.key_file = identity->key_file();
+    mosquitto.accounts = [&] {
+      auto accounts = broker_accounts(**enrollment, *broker_password, *viewer_password);
+      for (auto& user : broker_users.accounts()) accounts.push_back(std::move(user));
+      return accounts;
+    };
     broker.emplace(mosquitto,
                    [&broadcaster](const std::string& text) { broadcaster.set_alarm("broker", text); });
     if (auto up = broker->start(); !up) return up;
@@ -265,6 +398,18 @@ Status run(const Config& config, const sigset_t& signals) {
   mqtt.farm_id = store->farm_id();
   mqtt.username = config.mqtt_username;
   if (!config.mqtt_password_file.empty()) mqtt.password = one_line(config.mqtt_password_file);
+  if (config.embedded_broker) {
+    mqtt.username = fleet::controller_name;
+    mqtt.password = *broker_password;
+    mqtt.ca_file = identity->ca_file();
+    mqtt.has_accounts = true;
+  } else if (config.broker_knows_certificates) {
+    mqtt.ca_file = identity->ca_file();
+    const auto made = write_own_certificate(*identity);
+    if (!made) return fail(made.error());
+    mqtt.certificate_file = *made;
+    mqtt.key_file = identity->key_file();
+  }
   mqtt.epoch = *epoch;
   mqtt.version = std::string(version);
   mqtt.url = url;
@@ -288,9 +433,25 @@ Status run(const Config& config, const sigset_t& signals) {
   said.on_request = [&desk](fleet::RequestSeen seen) { desk->take(std::move(seen)); };
   said.on_alarm = [&broadcaster](const std::string& text) { broadcaster.set_alarm("mqtt", text); };
   fleet::Link link(mqtt, std::move(said));
+  link_now = &link;
   desk.emplace(api, [&link](const fleet::RequestSeen& seen, const payloads::Response& response) {
     link.respond(seen.user, seen.verb, response);
   });
+
+  // This machine's addresses may come late, or change.
+  std::int64_t addresses_seen_ms = started.mono_ms;
+  const auto follow_addresses = [&](Instant now) {
+    if (now.mono_ms - addresses_seen_ms < addresses_every_ms) return;
+    addresses_seen_ms = now.mono_ms;
+    const auto renewed = identity->renew();
+    if (!renewed) return log::error("controller", "the certificate: {}", renewed.error().message);
+    if (!*renewed) return;
+    if (auto next = http::TlsContext::make(identity->certificate(), identity->private_key())) {
+      (*server)->set_tls(std::move(*next));
+    }
+    if (broker) broker->reload();
+    log::info("controller", "this machine has new addresses: its certificate was issued anew");
+  };
 
   farm.set_ports({.persist = [&](const auto& effects) { return store->apply(effects); },
                   .accept_files = [&](const scheduler::AcceptFiles& accept) -> Status {
@@ -330,8 +491,11 @@ Status run(const Config& config, const sigset_t& signals) {
                             renames.push_back({rename.path, rename.placed});
                           store->mark_moved(settled.task, settled.attempt, renames);
                         }
-                        link.tick(now, summary);
-                        broadcaster.tick(now, summary);
+                        auto said_now = summary;
+                        said_now.nodes_pending = (*enrollment)->pending();
+                        link.tick(now, said_now);
+                        broadcaster.tick(now, said_now);
+                        follow_addresses(now);
                       },
                   .alarm = [&](const std::string& text) { broadcaster.set_alarm("store", text); },
                   .alive = [] { sd_notify(0, "WATCHDOG=1"); }});
@@ -348,6 +512,7 @@ Status run(const Config& config, const sigset_t& signals) {
   sd_notify(0, "STOPPING=1");
   events.close();
   (*server)->stop();
+  link_now = nullptr;
   link.stop();
   desk.reset();
   farm.stop();

@@ -20,6 +20,7 @@ class Layout {
 
   [[nodiscard]] const std::filesystem::path& data() const { return data_; }
   [[nodiscard]] std::filesystem::path database() const { return data_ / "kiln.db"; }
+  [[nodiscard]] std::filesystem::path accounts() const { return data_ / "accounts.db"; }
 
   // The digest is valid (is_digest), here and below.
   [[nodiscard]] std::filesystem::path blob(std::string_view digest) const;

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <future>
 #include <memory>
 
@@ -27,6 +28,30 @@ constexpr auto start_deadline = 10s;
 constexpr auto stop_grace = 3s;
 constexpr auto first_pause = 200ms;  // between a death and the next start; doubles…
 constexpr auto longest_pause = 5s;   // …up to this
+constexpr const char* security_name = "dynamic-security.json";
+
+// The plugin comes with Mosquitto's package, in the architecture's folder of libraries.
+std::string security_plugin() {
+  const auto name = "mosquitto_dynamic_security.so";
+  for (const char* folder : {"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64",
+                             "/usr/local/lib", "/usr/lib"}) {
+    const auto path = std::filesystem::path(folder) / name;
+    if (::access(path.c_str(), R_OK) == 0) return path.string();
+  }
+  return name;
+}
+
+std::string access_lines(const BrokerConfig& config) {
+  if (!config.accounts) return "allow_anonymous true\n";
+  return fmt::format("allow_anonymous false\nplugin {}\nplugin_opt_config_file {}\n", security_plugin(),
+                     (config.folder / security_name).string());
+}
+
+std::string tls_lines(const BrokerConfig& config) {
+  if (config.ca_file.empty()) return "";
+  return fmt::format("cafile {}\ncertfile {}\nkeyfile {}\ntls_version tlsv1.2\n", config.ca_file.string(),
+                     config.certificate_file.string(), config.key_file.string());
+}
 
 // The port as a socket, bound (to see whether it is free) or connected (to see whether the broker is up).
 enum class Probe { bind, connect };
@@ -76,6 +101,12 @@ Result<runtime::Process> launch(const BrokerConfig& config) {
                     config.port, config.host, config.port));
   }
   if (auto made = runtime::make_folders(config.folder); !made) return fail(std::move(made.error()));
+  if (config.accounts) {
+    const auto accounts = security_file(config.accounts());
+    if (auto written = runtime::write_file_atomically(config.folder / security_name, accounts, 0600);
+        !written)
+      return fail(std::move(written.error()));
+  }
   const auto file = config.folder / "mosquitto.conf";
   if (auto written = runtime::write_file_atomically(file, broker_configuration(config, own_user()));
       !written) {
@@ -104,7 +135,7 @@ std::string broker_configuration(const BrokerConfig& config, const std::string& 
   return fmt::format(
       "# Written by kiln-controller at every start; changes here are lost.\n"
       "listener {} {}\n"
-      "allow_anonymous true\n"
+      "{}{}"
       // As root Mosquitto would change to a user that may not read this folder.
       "{}"
       // Nothing on the broker is the truth: what is retained is said again by its owner at every reconnect.
@@ -120,7 +151,8 @@ std::string broker_configuration(const BrokerConfig& config, const std::string& 
       "log_type error\n"
       "log_type warning\n"
       "connection_messages false\n",
-      config.port, config.host, user.empty() ? "" : "user " + user + "\n");
+      config.port, config.host, tls_lines(config), access_lines(config),
+      user.empty() ? "" : "user " + user + "\n");
 }
 
 Broker::Broker(BrokerConfig config, std::function<void(const std::string&)> on_alarm)
@@ -146,6 +178,12 @@ Status Broker::start() {
   return started.get();
 }
 
+void Broker::reload() {
+  // Not reaped before pid_ is 0: the number is still its own.
+  const std::lock_guard lock(mutex_);
+  if (pid_ > 0) ::kill(pid_, SIGHUP);
+}
+
 void Broker::run(std::function<void(Status)> first_start) {
   std::chrono::milliseconds pause = first_pause;
   for (;;) {
@@ -165,8 +203,16 @@ void Broker::run(std::function<void(Status)> first_start) {
     }
     if (process) {
       const auto up_since = std::chrono::steady_clock::now();
+      {
+        const std::lock_guard lock(mutex_);
+        pid_ = process->pid();
+      }
       pollfd either[] = {{process->pidfd(), POLLIN, 0}, {wake_, POLLIN, 0}};
       while (::poll(either, 2, -1) < 0) {
+      }
+      {
+        const std::lock_guard lock(mutex_);
+        pid_ = 0;
       }
       if (either[1].revents != 0) {
         process->stop(stop_grace);

@@ -9,8 +9,10 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/result.h"
+#include "fleet/broker_accounts.h"
 
 namespace kiln::fleet {
 
@@ -19,6 +21,10 @@ struct BrokerConfig {
   std::string host = "127.0.0.1";
   std::uint16_t port = 8783;
   std::string program = "mosquitto";
+  // All three or none; none: no TLS.
+  std::filesystem::path ca_file, certificate_file, key_file;
+  // Everybody that the broker knows, asked at each start; none: anybody is let in.
+  std::function<std::vector<Account>()> accounts;
 };
 
 // The text of mosquitto.conf for it.
@@ -34,6 +40,8 @@ class Broker {
   // Errors: conflict when the port is in use, not_found when Mosquitto is not installed, both saying what to
   // do; timeout; io.
   Status start();
+  // Reads its certificate again. From any thread.
+  void reload();
 
  private:
   void run(std::function<void(Status)> first_start);
@@ -43,6 +51,7 @@ class Broker {
   std::mutex mutex_;
   std::condition_variable stopping_changed_;
   bool stopping_ = false;
+  int pid_ = 0;    // of the running one
   int wake_ = -1;  // eventfd: interrupts the wait for the child
   std::thread thread_;
 };

@@ -16,6 +16,7 @@ namespace {
 constexpr std::int64_t complain_every_ms = 60'000;
 constexpr std::size_t max_complaints_kept = 1'000;  // topics are named by whoever publishes: bounded
 constexpr std::chrono::milliseconds farewell{2'000};
+constexpr std::chrono::milliseconds control_patience{5'000};  // the plugin writes its file before it answers
 
 template <class... Handlers>
 struct Overloaded : Handlers... {
@@ -36,6 +37,9 @@ Link::Link(LinkConfig config, LinkHandlers handlers)
   mqtt.client_id = fmt::format("kiln-controller-{}", config.farm_id);
   mqtt.username = config.username;
   mqtt.password = config.password;
+  mqtt.ca_file = config.ca_file;
+  mqtt.certificate_file = config.certificate_file;
+  mqtt.key_file = config.key_file;
   runtime::MqttHandlers on;
   on.before_connect = [this]() -> std::optional<runtime::MqttWill> {
     const auto will = outbound_.status(false);
@@ -55,6 +59,7 @@ Link::Link(LinkConfig config, LinkHandlers handlers)
   client_ = std::make_unique<runtime::MqttClient>(std::move(mqtt), std::move(on));
   client_->subscribe(topics::all_nodes_filter(), 1);
   client_->subscribe(topics::all_requests_filter(), 1);
+  if (config.has_accounts) client_->subscribe(control_answers, 1);
 }
 
 Link::~Link() {
@@ -86,7 +91,43 @@ void Link::respond(const std::string& user, const std::string& verb, const paylo
   publish({topics::response(user, verb), encode(response), 1, false});
 }
 
+Status Link::admit(const Account& account, const std::string& password) {
+  return control(
+      [&](const std::string& correlation) { return admit_commands(account, password, correlation); });
+}
+
+Status Link::expel(const std::string& username) {
+  return control([&](const std::string& correlation) { return expel_commands(username, correlation); });
+}
+
+Status Link::control(const std::function<std::string(const std::string&)>& commands) {
+  std::unique_lock lock(control_mutex_);
+  const auto correlation = fmt::format("{}", ++controls_);
+  control_answers_[correlation] = std::nullopt;
+  lock.unlock();
+  const auto sent = client_->publish(control_topic, commands(correlation), 1, false);
+  lock.lock();
+  if (sent) {
+    control_changed_.wait_for(lock, control_patience,
+                              [&] { return control_answers_[correlation].has_value(); });
+  }
+  const auto error = std::exchange(control_answers_[correlation], std::nullopt);
+  control_answers_.erase(correlation);
+  if (!sent) return fail(Error(sent.error()).with("the broker's accounts"));
+  if (!error) return fail(Code::timeout, "the broker's accounts: it does not answer; try again");
+  if (!error->empty()) return fail(Code::internal, "the broker's accounts: " + *error);
+  return {};
+}
+
 void Link::received(const runtime::MqttMessage& message) {
+  if (message.topic == control_answers) {
+    auto answer = read_control_answer(message.payload);
+    const std::lock_guard lock(control_mutex_);
+    const auto waiting = control_answers_.find(answer.correlation);
+    if (waiting != control_answers_.end()) waiting->second = std::move(answer.error);
+    control_changed_.notify_all();
+    return;
+  }
   auto inbound = read(message.topic, message.payload, message.is_retained);
   if (!inbound) {
     const auto now = runtime::now().mono_ms;

@@ -2,15 +2,19 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "base/time.h"
+#include "fleet/broker_accounts.h"
 #include "fleet/heat.h"
 #include "fleet/inbound.h"
 #include "fleet/outbound.h"
@@ -25,7 +29,10 @@ struct LinkConfig {
   std::string farm_id;  // makes the client id: one controller a farm; told in controller/status
   std::string username;
   std::string password;
-  std::uint64_t epoch = 0;  // raised and stored before this object is made
+  std::string ca_file;                     // "" = no TLS
+  std::string certificate_file, key_file;  // who we are, to a broker that knows certificates
+  bool has_accounts = false;               // the broker is ours: control() works
+  std::uint64_t epoch = 0;                 // raised and stored before this object is made
   std::string version;
   std::string url;  // of the HTTP API, for controller/status
 };
@@ -57,8 +64,14 @@ class Link {
   }
   // From any thread.
   void respond(const std::string& user, const std::string& verb, const payloads::Response& response);
+  // Has the broker change an account, and waits for it. From any thread but the MQTT thread. Errors:
+  // unavailable while the broker is away; timeout; internal when it refuses.
+  Status admit(const Account& account, const std::string& password);
+  Status expel(const std::string& username);
 
  private:
+  // `commands`: of the correlation that their answer is to bear.
+  Status control(const std::function<std::string(const std::string& correlation)>& commands);
   void received(const runtime::MqttMessage& message);
   void publish(const Outbound::Message& message);
 
@@ -67,6 +80,11 @@ class Link {
   std::map<std::string, std::int64_t> complained_ms_;  // by topic; on the MQTT thread only
   Heat heat_;                                          // on the MQTT thread only
   bool is_stopped_ = false;
+  std::mutex control_mutex_;
+  std::condition_variable control_changed_;
+  std::uint64_t controls_ = 0;
+  std::map<std::string, std::optional<std::string>>
+      control_answers_;                          // by correlation; the error, once it is there
   std::unique_ptr<runtime::MqttClient> client_;  // last: its thread uses what stands above
 };
 

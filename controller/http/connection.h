@@ -1,10 +1,11 @@
-// Bytes to and from one client. A plain form now; a TLS form has the same face.
+// Bytes to and from one client: plain or under TLS, which share a port.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "base/result.h"
@@ -32,9 +33,30 @@ class Connection {
   virtual void finish_writing() = 0;
   // Ends both directions and wakes whoever waits in a call above. From any thread.
   virtual void cut() = 0;
+  // Under TLS. Known once something was read.
+  [[nodiscard]] virtual bool is_secure() const { return false; }
 };
 
 // Takes a connected, non-blocking stream socket.
 std::unique_ptr<Connection> plain_connection(Fd socket);
+
+// The certificate that this server shows, from one moment on: a renewed one serves new connections.
+class TlsContext {
+ public:
+  // Both PEM. Errors: invalid when they do not belong together.
+  static Result<std::shared_ptr<const TlsContext>> make(const std::string& certificate,
+                                                        const std::string& private_key);
+  struct State;
+  explicit TlsContext(std::unique_ptr<State> state);
+  ~TlsContext();
+  [[nodiscard]] const State& state() const { return *state_; }
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
+// The same port for both: what begins like a TLS handshake becomes one (TLS 1.2 or 1.3) at the first read,
+// all else is plain.
+std::unique_ptr<Connection> either_connection(Fd socket, std::shared_ptr<const TlsContext> tls);
 
 }  // namespace kiln::http

@@ -133,6 +133,8 @@ class Writer final : public Sink {
 
   // The whole response. False: the connection cannot go on.
   bool respond(Response& response, const Request& request, bool keep_alive) {
+    // Not of localhost: all that somebody develops there is called so.
+    is_pinned_to_tls_ = request.is_secure && !request.host.starts_with("localhost");
     if (auto* file = std::get_if<File>(&response.body)) choose_part(response, *file, request);
     const bool reads = request.method == Method::get || request.method == Method::head;
     const std::string* known = request.field("if-none-match");
@@ -206,6 +208,10 @@ class Writer final : public Sink {
     add_default("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'");
     add("X-Content-Type-Options", "nosniff");
     add("Referrer-Policy", "no-referrer");
+    // No other site's page may hold a window of ours, or put what is ours into itself.
+    add("Cross-Origin-Opener-Policy", "same-origin");
+    add("Cross-Origin-Resource-Policy", "same-origin");
+    if (is_pinned_to_tls_) add("Strict-Transport-Security", "max-age=2592000");
     if (!keep_alive) add("Connection", "close");
     return head.append("\r\n");
   }
@@ -231,6 +237,7 @@ class Writer final : public Sink {
 
   const Exchange& exchange_;
   bool is_head_;
+  bool is_pinned_to_tls_ = false;
   std::uint64_t written_ = 0;
   std::uint64_t first_ = 0;  // of a file: where the part begins
   std::uint64_t size_ = 0;   // of what is sent
@@ -287,6 +294,7 @@ class Client {
     request_.peer = exchange_.peer;
     method_.clear();
     auto end = read_head(is_first);
+    request_.is_secure = exchange_.connection.is_secure();
     if (!end) return refuse(end.error(), before);
     if (*end == 0) return false;
     auto head = parse_head(std::string_view(inbox_.bytes).substr(0, *end), exchange_.config.head);
@@ -307,7 +315,10 @@ class Client {
 
     auto match = exchange_.router.find(head->method, target->segments);
     request_.params = std::move(match.params);
-    Response response = match.handler != nullptr ? handle(*match.handler) : unmatched(match.allowed);
+    const bool is_open_text = exchange_.config.tls && !request_.is_secure && !request_.is_loopback();
+    Response response = is_open_text               ? to_https(head->target)
+                        : match.handler != nullptr ? handle(*match.handler)
+                                                   : unmatched(match.allowed);
 
     // What is left of the body would be read as the next request: read past it, or end the connection.
     const bool is_drainable = !body.is_withheld() && body.left() <= worth_draining;
@@ -329,6 +340,16 @@ class Client {
       }
       return problem(500, Code::internal, "this is a fault of the controller; its log says more");
     }
+  }
+
+  // Whoever reads along must not see more than that we exist: nothing is done, a reader is shown the way.
+  Response to_https(const std::string& target) {
+    const bool reads = request_.method == Method::get;
+    Response response = problem(
+        reads ? 308 : 403, fmt::format("over the network this controller speaks https only: https://{}{}",
+                                       request_.host, reads ? target : ""));
+    if (reads) response.set("Location", "https://" + request_.host + target);
+    return response;
   }
 
   Response unmatched(const std::string& allowed) {

@@ -1,6 +1,7 @@
 // What a handler gets and what it gives back.
 #pragma once
 
+#include <any>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -41,10 +42,14 @@ struct Request {
   std::vector<std::pair<std::string, std::string>> params;  // of the route's pattern, decoded
   std::vector<std::pair<std::string, std::string>> query;
   Fields fields;
-  std::string host;      // as the client calls us, with its port
-  std::string peer;      // "192.168.1.7"
-  Body* body = nullptr;  // never null while a handler runs
+  std::string host;        // as the client calls us, with its port
+  std::string peer;        // "192.168.1.7"
+  bool is_secure = false;  // it came over TLS
+  Body* body = nullptr;    // never null while a handler runs
+  std::any caller;         // whom a wrapper around the handlers found out to ask; nothing to the server
 
+  // From this very machine, or from a proxy there.
+  [[nodiscard]] bool is_loopback() const { return peer == "::1" || peer.starts_with("127."); }
   // The pattern has it: a wrong name is a bug.
   [[nodiscard]] const std::string& param(std::string_view name) const;
   [[nodiscard]] const std::string* query_value(std::string_view name) const;

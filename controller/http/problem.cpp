@@ -12,10 +12,11 @@ struct CodeStatus {
 };
 // The first row of a status is the code that stands for it.
 constexpr CodeStatus codes[] = {
-    {Code::invalid, 400},  {Code::denied, 403},      {Code::not_found, 404},   {Code::timeout, 408},
-    {Code::conflict, 409}, {Code::too_large, 413},   {Code::invalid, 421},     {Code::too_large, 431},
-    {Code::internal, 500}, {Code::io, 500},          {Code::unsupported, 501}, {Code::unavailable, 503},
-    {Code::timeout, 504},  {Code::unsupported, 505}, {Code::full, 507},
+    {Code::invalid, 400},     {Code::denied, 403},      {Code::denied, 401},    {Code::not_found, 404},
+    {Code::timeout, 408},     {Code::conflict, 409},    {Code::too_large, 413}, {Code::invalid, 421},
+    {Code::too_large, 431},   {Code::internal, 500},    {Code::io, 500},        {Code::unsupported, 501},
+    {Code::unavailable, 503}, {Code::unavailable, 429}, {Code::timeout, 504},   {Code::unsupported, 505},
+    {Code::full, 507},
 };
 
 struct StatusReason {
@@ -30,7 +31,9 @@ constexpr StatusReason reasons[] = {
     {204, "No Content"},
     {206, "Partial Content"},
     {304, "Not Modified"},
+    {308, "Permanent Redirect"},
     {400, "Bad Request"},
+    {401, "Unauthorized"},
     {403, "Forbidden"},
     {404, "Not Found"},
     {405, "Method Not Allowed"},
@@ -44,6 +47,7 @@ constexpr StatusReason reasons[] = {
     {417, "Expectation Failed"},
     {421, "Misdirected Request"},
     {422, "Unprocessable Content"},
+    {429, "Too Many Requests"},
     {431, "Request Header Fields Too Large"},
     {500, "Internal Server Error"},
     {501, "Not Implemented"},

@@ -10,8 +10,8 @@
 
 namespace kiln::http {
 
-// invalid 400, denied 403, not_found 404, conflict 409, too_large 413, internal 500, io 500, unsupported 501,
-// unavailable 503, timeout 504, full 507.
+// invalid 400, denied 403 (401 where logging in would help), not_found 404, conflict 409, too_large 413,
+// internal 500, io 500, unsupported 501, unavailable 503, timeout 504, full 507.
 int status_of(Code code);
 // The other way: what `code` a refusal carries that only has a status.
 Code code_of(int status);

@@ -67,6 +67,11 @@ void Router::add(Method method, std::string pattern, Handler handler) {
   entries_.push_back({{method, std::move(pattern)}, std::move(parts), std::move(handler)});
 }
 
+void Router::wrap(const std::function<Handler(const Route*, Handler)>& around) {
+  for (auto& entry : entries_) entry.handler = around(&entry.route, std::move(entry.handler));
+  if (fallback_ != nullptr) fallback_ = around(nullptr, std::move(fallback_));
+}
+
 Router::Match Router::find(std::string_view method, const std::vector<std::string>& segments) const {
   const auto wanted = parse_method(method);
   const auto served = wanted == Method::head ? Method::get : wanted;

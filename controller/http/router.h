@@ -27,6 +27,9 @@ class Router {
   void add(Method method, std::string pattern, Handler handler);
   // Answers a GET or HEAD that no pattern matches.
   void set_fallback(Handler handler) { fallback_ = std::move(handler); }
+  // Puts what `around` makes of each handler in its place, the fallback (null route) too: no handler that was
+  // added before can be reached past it.
+  void wrap(const std::function<Handler(const Route*, Handler)>& around);
 
   struct Match {
     const Handler* handler = nullptr;  // null: see `allowed`

@@ -120,7 +120,8 @@ struct Server::State {
   std::atomic<bool> is_stopping{false};
   std::thread acceptor;
 
-  std::mutex mutex;  // of what follows
+  std::mutex mutex;                       // of what follows
+  std::shared_ptr<const TlsContext> tls;  // the newest
   std::condition_variable ended;
   std::list<Client> clients;
   std::list<Client> over;  // ended, to be joined
@@ -170,8 +171,11 @@ struct Server::State {
     const int on = 1;
     ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     const bool is_welcome = open < config.max_connections;
-    auto client =
-        clients.insert(clients.end(), {plain_connection(std::move(socket)), text_of(address), false, {}});
+    auto client = clients.insert(
+        clients.end(), {tls ? either_connection(std::move(socket), tls) : plain_connection(std::move(socket)),
+                        text_of(address),
+                        false,
+                        {}});
     try {
       client->thread = std::thread([this, client, is_welcome] { run_client(client, is_welcome); });
     } catch (const std::system_error& error) {
@@ -214,10 +218,16 @@ std::uint16_t Server::port() const {
   return state_->port;
 }
 
+void Server::set_tls(std::shared_ptr<const TlsContext> tls) {
+  const std::lock_guard lock(state_->mutex);
+  state_->tls = std::move(tls);
+}
+
 Result<std::unique_ptr<Server>> Server::start(Config config, Router router) {
   auto listener = listen_on(config);
   if (!listener) return fail(std::move(listener.error()));
   auto state = std::make_unique<State>();
+  state->tls = config.tls;
   state->config = std::move(config);
   state->router = std::move(router);
   state->listener = std::move(*listener);

@@ -45,7 +45,10 @@ struct Config {
   Milliseconds idle{30'000};       // between two requests
   Milliseconds stall{30'000};      // a body or an answer that does not move
   Milliseconds stop_grace{3'000};  // what is under way may end by itself when the server stops
-  Counters* counters = nullptr;    // outlives the server; null: not counted
+  // Null: plain only. Else TLS and plain share the port, and plain is for this machine's own programs: others
+  // are sent to https.
+  std::shared_ptr<const TlsContext> tls;
+  Counters* counters = nullptr;                          // outlives the server; null: not counted
   std::function<void(const Served&)> on_served;          // from connection threads
   std::function<void(const std::string&)> on_complaint;  // what an operator should know; from any thread
 };
@@ -60,6 +63,8 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   [[nodiscard]] std::uint16_t port() const;
+  // Another certificate for the connections to come. From any thread. The server was started with one.
+  void set_tls(std::shared_ptr<const TlsContext> tls);
   // Takes no more connections, ends the idle ones, waits stop_grace for the others, then cuts and joins them.
   void stop();
 

@@ -251,6 +251,10 @@ void Turn::on(const PowerNode& event) {
 void Turn::on(const ForgetNode& event) {
   auto* node = data_.find_node(event.node);
   if (node == nullptr) return answer(event.request, no_such_node(event.node));
+  if (event.is_revoked) {
+    lose_all(*node, event.node.str() + " does not belong to the farm any more");
+    set_presence(*node, NodePresence::offline);
+  }
   if (node->is_present() || !node->held.empty()) {
     return answer(event.request,
                   fail(Code::conflict, fmt::format("{} is {}{}: only a node that is gone can be forgotten",

@@ -93,10 +93,12 @@ struct PowerNode {
   NodeId node;
   bool wake = false;
 };
-// A node that is known no more, until it speaks again. Only of one that is offline.
+// A node that is known no more, until it speaks again. Only of one that is offline, unless it may not speak
+// again.
 struct ForgetNode {
   RequestId request = 0;
   NodeId node;
+  bool is_revoked = false;  // its work goes elsewhere at once
 };
 // The farm's settings; absent = unchanged. A limit of 0 is removed.
 struct EditFarm {

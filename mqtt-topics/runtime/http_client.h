@@ -28,13 +28,23 @@ struct HttpResponse {
   [[nodiscard]] std::string problem() const;
 };
 
+// Whom we believe to be the server, and who we are to it.
+struct HttpTrust {
+  std::string ca_file;  // "" = the system's
+  // The Authorization field's value, asked for at every request; "" = none. Thread-safe.
+  std::function<std::string()> authorization;
+  // Told of every answer 401: what `authorization` says is not, or no longer, good. Thread-safe.
+  std::function<void()> on_unauthorized;
+};
+
 struct HttpOptions {
   std::chrono::milliseconds connect_timeout{5'000};
   std::chrono::seconds stall{30};                   // no byte moves for this long: given up
   std::chrono::milliseconds overall{0};             // for a whole exchange; 0 = none
   std::size_t max_body_bytes = 4ULL * 1024 * 1024;  // of an answer kept in memory
-  std::string ca_file;                              // "" = the system's
-  HttpHeaders headers;                              // sent with every request
+  HttpTrust trust;
+  bool trusts_anyone = false;  // to get the authority itself, and nothing else
+  HttpHeaders headers;         // sent with every request
   // Asked about once a second, and whenever bytes move; true ends the exchange.
   std::function<bool()> cancelled;
   // Told as often: bytes of the bodies of this exchange so far. For progress bars.
@@ -42,8 +52,9 @@ struct HttpOptions {
 };
 
 // A status code is no error here: callers look at `status`. Errors of every call: unavailable when nothing
-// answers (says which host and port, and what to do), timeout when it stalls or was cancelled, too_large for
-// a body beyond its bound, io and full for files, invalid for a URL that is none.
+// answers (says which host and port, and what to do), denied when its certificate is not one of ca_file's,
+// timeout when it stalls or was cancelled, too_large for a body beyond its bound, io and full for files,
+// invalid for a URL that is none.
 class HttpClient {
  public:
   // base_url: "http://host:port"; http and https only. Redirects are not followed and proxies not used: the
@@ -90,6 +101,9 @@ class HttpClient {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// True for the names of loopback, in brackets or not: plain HTTP is spoken there, and nowhere else.
+bool is_this_machine(std::string_view host);
 
 // Percent-encodes a path's segments and keeps its slashes: for file names in URLs.
 std::string escape_path(std::string_view path);

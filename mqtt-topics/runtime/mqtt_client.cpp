@@ -257,10 +257,15 @@ struct MqttClient::State {
     if (!config.username.empty()) {
       mosquitto_username_pw_set(made.get(), config.username.c_str(), config.password.c_str());
     }
-    if (!config.ca_file.empty() && mosquitto_tls_set(made.get(), config.ca_file.c_str(), nullptr, nullptr,
-                                                     nullptr, nullptr) != MOSQ_ERR_SUCCESS) {
-      return fail(Code::invalid,
-                  fmt::format("broker {}: {} is no CA file that can be read", broker, config.ca_file));
+    const auto file = [](const std::string& path) { return path.empty() ? nullptr : path.c_str(); };
+    if (!config.ca_file.empty() &&
+        mosquitto_tls_set(made.get(), config.ca_file.c_str(), nullptr, file(config.certificate_file),
+                          file(config.key_file), nullptr) != MOSQ_ERR_SUCCESS) {
+      return fail(
+          Code::invalid,
+          fmt::format(
+              "broker {}: {} is no CA file that can be read{}", broker, config.ca_file,
+              config.certificate_file.empty() ? "" : ", or " + config.certificate_file + " no certificate"));
     }
     const auto will = handlers.before_connect ? handlers.before_connect() : std::nullopt;
     if (will) {

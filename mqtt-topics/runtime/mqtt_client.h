@@ -30,7 +30,9 @@ struct MqttConfig {
   std::string client_id;  // fixed: a second client of that name takes the connection over
   std::string username;   // "" = none
   std::string password;
-  std::string ca_file;                 // "" = no TLS
+  std::string ca_file;           // "" = no TLS
+  std::string certificate_file;  // with key_file: who we are, to a broker that knows certificates
+  std::string key_file;
   std::chrono::seconds keepalive{15};  // the broker gives us up after 1.5 times this; at least 5
   std::chrono::milliseconds retry_min{200};
   std::chrono::milliseconds retry_max{10'000};

@@ -117,6 +117,15 @@ Setter whole_setting(std::function<void(std::int64_t)> take, std::int64_t min, s
   };
 }
 
+Setter flag_setting(bool& out) {
+  return [&out](const SettingValue& value) -> Status {
+    const auto* flag = std::get_if<bool>(&value);
+    if (flag == nullptr) return fail(Code::invalid, "true or false is expected, without quotes");
+    out = *flag;
+    return {};
+  };
+}
+
 Setter amount_setting(double& out, double min, double max) {
   return [&out, min, max](const SettingValue& value) -> Status {
     const auto* whole = std::get_if<std::int64_t>(&value);

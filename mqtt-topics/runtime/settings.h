@@ -37,6 +37,8 @@ Setter texts_setting(std::function<Status(std::vector<std::string>)> take,
 // A whole number within the bounds.
 Setter whole_setting(std::function<void(std::int64_t)> take, std::int64_t min, std::int64_t max);
 
+Setter flag_setting(bool& out);  // true or false
+
 // A number within the bounds, whole or not.
 Setter amount_setting(double& out, double min, double max);
 

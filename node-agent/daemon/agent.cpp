@@ -20,6 +20,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/json.h"
 #include "base/version.h"
 #include "daemon/discovery.h"
 #include "daemon/programs.h"
@@ -29,6 +30,7 @@
 #include "planner/planner.h"
 #include "runtime/clock.h"
 #include "runtime/event_fd.h"
+#include "runtime/files.h"
 #include "runtime/log.h"
 #include "runtime/queue.h"
 #include "session/runner.h"
@@ -43,14 +45,16 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr std::size_t inbox_bound = 4'096;       // a farm's worst minute; drained within milliseconds
-constexpr std::size_t inbox_reserve = 512;       // …of which this much is for what must not be lost
-constexpr auto telemetry_every = 2s;             // protocol.md
-constexpr std::int64_t host_every_ms = 10'000;   // protocol.md
-constexpr int survey_rounds = 30;                // a renderer that was installed is noticed within a minute
-constexpr std::int64_t ask_again_ms = 15'000;    // the broker away this long: it may have moved
-constexpr std::int64_t housekeeping_ms = 1'000;  // the watchdog waits sixty times as long
-constexpr auto goodbye = 2s;                     // for the broker to take our last words
+constexpr std::size_t inbox_bound = 4'096;        // a farm's worst minute; drained within milliseconds
+constexpr std::size_t inbox_reserve = 512;        // …of which this much is for what must not be lost
+constexpr auto telemetry_every = 2s;              // protocol.md
+constexpr std::int64_t host_every_ms = 10'000;    // protocol.md
+constexpr int survey_rounds = 30;                 // a renderer that was installed is noticed within a minute
+constexpr std::int64_t ask_again_ms = 15'000;     // the broker away this long: it may have moved
+constexpr std::int64_t housekeeping_ms = 1'000;   // the watchdog waits sixty times as long
+constexpr std::int64_t status_every_ms = 1'000;   // of the console's file
+constexpr std::int64_t heard_within_ms = 10'000;  // a broker answers in milliseconds
+constexpr auto goodbye = 2s;                      // for the broker to take our last words
 // A box that was told to sleep is asleep within this, and one that was told to restart is gone; else it comes
 // back to the broker. The clock goes on while it sleeps: whoever slept longer comes back at once.
 constexpr std::int64_t asleep_within_ms = 20'000;
@@ -70,13 +74,18 @@ struct FromBroker {
 struct FarmFound {
   Farm farm;
 };
+struct Unauthorized {};  // the controller no longer knows our secret
+struct StandingSeen {
+  Standing standing;
+};
 struct TelemetryTaken {
   telemetry::Sample sample;
 };
 struct RestCommandEnded {
   std::string trouble;
 };
-using Item = std::variant<planner::Fact, FromBroker, FarmFound, TelemetryTaken, RestCommandEnded>;
+using Item = std::variant<planner::Fact, FromBroker, FarmFound, Unauthorized, StandingSeen, TelemetryTaken,
+                          RestCommandEnded>;
 
 // Frames and reports become safe on disk here, away from the owner's thread. Several at a time: what they
 // wait for is mostly the disk's sync, which many share at the price of one.
@@ -222,9 +231,11 @@ int block_stop_signals() {
 
 // In the order in which they are made; they end in the opposite one.
 struct Agent::Parts {
-  Parts(Config the_config, NodeId the_node, StateFile the_state)
+  Parts(Config the_config, NodeId the_node, identity::Key the_key, StateFile the_state)
       : config_(std::move(the_config)),
         node_(std::move(the_node)),
+        key_(std::move(the_key)),
+        credentials_(node_, config_.data / ca_name),
         state_(std::move(the_state)),
         sampler_(sampler_config(config_)),
         hardware_(sampler_.hardware()),
@@ -234,19 +245,20 @@ struct Agent::Parts {
             [this](const transfer::Delivered& one) {
               post(planner::Delivered{one.task, one.attempt, one.verdict, one.kept});
             },
-            config_.mqtt ? std::string() : state_.farm()),
+            state_.farm()),
         journal_(delivery_, config_.data, [this](planner::AttemptEnded ended) { post(std::move(ended)); }),
         slots_(slots_of(config_, hardware_.gpus)),
         planner_(node_, slots_, state_.epoch(), journalled(delivery_), policy(config_)),
         runner_(session_config()) {
-    cache_.set_url(config_.controller);
-    delivery_.set_url(config_.controller);
-    if (config_.mqtt) {
-      connect(*config_.mqtt);
-    } else {
-      away_since_ms_ = now_.mono_ms;
-      discovery_.emplace(config_.controller, [this](const Farm& farm) { post(FarmFound{farm}); });
-    }
+    away_since_ms_ = now_.mono_ms;
+    discovery_.emplace(
+        config_, node_, key_, credentials_,
+        Discovery::Handlers{[this](const Farm& farm) { post(FarmFound{farm}); },
+                            [this](const Standing& standing) { post_if_room(StandingSeen{standing}); }});
+    // Told from a transfer's thread, which may outlive discovery: the inbox outlives both.
+    const auto trust = credentials_.trust([this] { post_if_room(Unauthorized{}); });
+    cache_.set_url(config_.controller, trust);
+    delivery_.set_url(config_.controller, trust);
     watching_.emplace(telemetry_every, [this, survey = Survey(config_)]() mutable { watch(survey); });
   }
 
@@ -391,12 +403,18 @@ struct Agent::Parts {
       connected_ = true;
       away_since_ms_.reset();
       host_due_ms_ = 0;
-      log::info("agent", "connected to the broker at {}", broker_->str());
+      heard_by_ms_ = now_.mono_ms + heard_within_ms;
+      log::info("agent", "connected to the broker at {}", Endpoint{broker_->host, broker_->port}.str());
       delivery_.poke();
-      if (discovery_) discovery_->again();  // the same address may serve another farm now
     } else if (std::holds_alternative<planner::BrokerLost>(item.fact)) {
       connected_ = false;
       if (!away_since_ms_) away_since_ms_ = now_.mono_ms;
+      heard_by_ms_.reset();
+    } else if (const auto* echo = std::get_if<planner::StatusSeen>(&item.fact)) {
+      if (!echo->retained) {
+        heard_by_ms_.reset();
+        mute_.clear();
+      }
     } else if (const auto* seen = std::get_if<planner::ControllerSeen>(&item.fact)) {
       if (seen->status.online && !seen->status.farm.empty()) meet(seen->status.farm);
       tell_controller(seen->status);
@@ -409,9 +427,34 @@ struct Agent::Parts {
     const auto& farm = item.farm;
     if (!connected_) away_since_ms_ = now_.mono_ms;
     meet(farm.id);
-    if (broker_ == farm.broker && (uplink_ || return_at_ms_)) return;  // nothing new: it is tried on and on
     log::info("agent", "controller {} runs farm {}, version {}", config_.controller, farm.id, farm.version);
-    connect(farm.broker);
+    uplink::Config broker;
+    broker.node = node_;
+    broker.host = farm.broker.host;
+    broker.port = farm.broker.port;
+    broker.username = farm.broker.username;
+    broker.password = farm.broker.password;
+    if (config_.mqtt) {
+      broker.host = config_.mqtt->host;
+      broker.port = config_.mqtt->port;
+    }
+    if (farm.broker.is_tls) broker.ca_file = credentials_.ca_file();
+    if (!farm.broker.certificate.empty()) {
+      broker.key_file = config_.data / key_name;
+      broker.certificate_file = config_.data / "node.pem";
+      const auto written = runtime::write_file_atomically(broker.certificate_file, farm.broker.certificate);
+      if (!written) log::error("agent", "{}", written.error().message);
+    }
+    broker_ = std::move(broker);
+    if (return_at_ms_) return;  // it rests, and comes back with these
+    connect();
+  }
+
+  void on(const Unauthorized&) { discovery_->again(); }
+
+  void on(const StandingSeen& item) {
+    standing_ = item.standing;
+    write_status();
   }
 
   // Epochs count within a farm: another one's first is as good as any.
@@ -428,6 +471,10 @@ struct Agent::Parts {
     if (sample.trouble != sensor_trouble_) {
       sensor_trouble_ = sample.trouble;
       if (!sensor_trouble_.empty()) log::warn("agent", "{}", sensor_trouble_);
+    }
+    temp_c_ = sample.host.cpu_temp_c;
+    for (const auto& [index, gpu] : sample.gpus) {
+      if (gpu.temp_c && (!temp_c_ || *gpu.temp_c > *temp_c_)) temp_c_ = gpu.temp_c;
     }
     if (sample.host.disk_total_mib > 0) look_at_disk(sample.host.disk_free_mib);
     if (!uplink_ || !connected_) return;  // rule 11
@@ -468,9 +515,9 @@ struct Agent::Parts {
     }
   }
 
-  void connect(Endpoint broker) {
+  void connect() {
     disconnect();
-    broker_ = std::move(broker);
+    if (!broker_) return;
     away_since_ms_ = now_.mono_ms;
     const auto from_broker = [this, line = line_](planner::Fact fact) {
       const bool is_line = std::holds_alternative<planner::BrokerConnected>(fact) ||
@@ -479,7 +526,7 @@ struct Agent::Parts {
       is_line ? post(FromBroker{line, std::move(fact)}) : post_if_room(FromBroker{line, std::move(fact)});
     };
     uplink_ = std::make_unique<uplink::Uplink>(
-        uplink::Config{node_, broker_->host, broker_->port},
+        *broker_,
         uplink::Handlers{.raise_sid = [this] { return state_.raise_sid(); },
                          .on_fact = from_broker,
                          .on_trouble = [](const std::string& reason) { log::warn("agent", "{}", reason); }});
@@ -510,6 +557,7 @@ struct Agent::Parts {
     if (uplink_) uplink_->publish(effect);
   }
   void carry_out(planner::PublishTasks& effect) {
+    running_ = effect.tasks.run;
     tasks_ = std::move(effect);
   }  // the last of a batch is enough
   void carry_out(const planner::PublishInfo& effect) {
@@ -540,7 +588,7 @@ struct Agent::Parts {
   void carry_out(const planner::StartTask& effect) {
     log::info("agent", "{} starts on slot {}: attempt {}, frames {}", effect.run.task.str(), effect.slot,
               effect.run.attempt, effect.run.frames.str());
-    journal_.started(effect.run.task, effect.run.attempt, config_.mqtt ? std::string() : state_.farm());
+    journal_.started(effect.run.task, effect.run.attempt, state_.farm());
     runner_.start(effect.run, effect.slot);
   }
   void carry_out(const planner::Prefetch& effect) { runner_.prefetch(effect.run); }
@@ -576,7 +624,7 @@ struct Agent::Parts {
       const bool has_slept = slept_ms() - rest_->slept_ms >= min_sleep_ms;
       end_rest(has_slept ? std::string() : fmt::format("it is still up {} s later", rest_->within_ms / 1000));
     }
-    connect(*broker_);
+    connect();
   }
 
   static void tell(const payloads::NodeEvent& event) {
@@ -602,8 +650,46 @@ struct Agent::Parts {
       away_since_ms_ = now_.mono_ms;
       if (discovery_) discovery_->again();
     }
+    if (heard_by_ms_ && now_.mono_ms >= *heard_by_ms_) unheard();
     send_tasks();
+    if (now_.mono_ms >= status_due_ms_) write_status();
     tell_systemd();
+  }
+
+  // MQTT 3.1.1 refuses a message in silence.
+  void unheard() {
+    heard_by_ms_.reset();
+    mute_ =
+        "the broker takes this box's connection but not its words: its account may not write to its own "
+        "topics; a "
+        "new one is asked for";
+    log::error("agent", "{}", mute_);
+    discovery_->again();
+    write_status();
+  }
+
+  // For the console of the box; whoever else may read the folder.
+  void write_status() {
+    status_due_ms_ = now_.mono_ms + status_every_ms;
+    if (config_.status_file.empty()) return;
+    Json running(Json::Array{});
+    for (const auto& run : running_) {
+      running.push(Json::object(
+          {{"job", run.task.job.str()}, {"frame", std::int64_t{run.frame}}, {"percent", run.percent}}));
+    }
+    const bool is_in = standing_.state == "approved";
+    auto json = Json::object({{"id", node_.str()},
+                              {"name", config_.name.empty() ? host_name() : config_.name},
+                              {"fingerprint", identity::fingerprint_of_key(key_.public_key())},
+                              {"controller", config_.controller},
+                              {"ca_fingerprint", standing_.ca_fingerprint},
+                              {"state", is_in ? (connected_ ? "online" : "offline") : standing_.state},
+                              {"message", !mute_.empty() ? mute_ : standing_.message},
+                              {"running", std::move(running)}});
+    if (temp_c_) json.set("temp_c", *temp_c_);
+    auto text = json.dump() + "\n";
+    if (text == status_written_) return;
+    if (runtime::write_file_atomically(config_.status_file, text)) status_written_ = std::move(text);
   }
 
   [[nodiscard]] int until_next_ms() const {
@@ -622,6 +708,8 @@ struct Agent::Parts {
 
   const Config config_;
   const NodeId node_;
+  const identity::Key key_;
+  Credentials credentials_;
   StateFile state_;
   Instant now_ = runtime::now();
   runtime::Queue<Item> inbox_{inbox_bound};
@@ -635,8 +723,11 @@ struct Agent::Parts {
   planner::State planner_;
   session::Runner runner_;
 
-  std::optional<Endpoint> broker_;
-  std::uint64_t line_ = 0;  // counts the connections' lives, see FromBroker
+  std::optional<uplink::Config> broker_;
+  Standing standing_{"searching", "", ""};
+  std::string status_written_;
+  std::optional<std::int64_t> heard_by_ms_;  // our own status must have come back by then
+  std::uint64_t line_ = 0;                   // counts the connections' lives, see FromBroker
   std::unique_ptr<uplink::Uplink> uplink_;
   std::optional<planner::PublishTasks> tasks_;  // of this batch
   bool connected_ = false;
@@ -654,6 +745,10 @@ struct Agent::Parts {
   std::optional<bool> controller_online_;
   std::string sensor_trouble_;
   bool look_at_warm_ = false;
+  std::vector<payloads::HeldTask> running_;  // as it was told last
+  std::string mute_;                         // connected, but not heard
+  std::optional<double> temp_c_;             // the hottest of this box
+  std::int64_t status_due_ms_ = 0;
   bool is_stopping_ = false;
   bool leaving_ = false;
   std::int64_t host_due_ms_ = 0;
@@ -665,8 +760,8 @@ struct Agent::Parts {
   std::optional<RestCommand> rest_command_;
 };
 
-Agent::Agent(Config config, NodeId node, StateFile state)
-    : parts_(std::make_unique<Parts>(std::move(config), std::move(node), std::move(state))) {}
+Agent::Agent(Config config, NodeId node, identity::Key key, StateFile state)
+    : parts_(std::make_unique<Parts>(std::move(config), std::move(node), std::move(key), std::move(state))) {}
 Agent::~Agent() = default;
 
 void Agent::run(int signal_fd) {

@@ -17,7 +17,7 @@ int block_stop_signals();
 class Agent {
  public:
   // The data folder exists and is locked by us.
-  Agent(Config config, NodeId node, StateFile state);
+  Agent(Config config, NodeId node, identity::Key key, StateFile state);
   ~Agent();
 
   // Until it is told to stop. signal_fd: of block_stop_signals().

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cstdio>
 #include <string>
 #include <utility>
@@ -14,17 +13,11 @@
 #include "daemon/slots.h"
 #include "daemon/survey.h"
 #include "runtime/clock.h"
-#include "runtime/event_fd.h"
-#include "runtime/mqtt_client.h"
 #include "telemetry/sampler.h"
 
 namespace kiln::agent {
 
-using namespace std::chrono_literals;
-
 namespace {
-
-constexpr auto broker_within = 5s;
 
 void row(std::string_view what, std::string_view text) {
   fmt::print("{:<12} {}\n", what, text);
@@ -71,28 +64,6 @@ void show_hardware(const Config& config) {
   for (std::uint32_t i = 0; i < slots.with_gpu; ++i) row(fmt::format("slot {}", i), hardware.gpus[i].name);
 }
 
-bool show_broker(const Endpoint& broker) {
-  runtime::MqttConfig mqtt;
-  mqtt.host = broker.host;
-  mqtt.port = broker.port;
-  mqtt.client_id = fmt::format("kiln-check-{}", runtime::now().unix_ms);
-  std::string reason = "no answer";
-  runtime::EventFd ended;
-  bool is_connected = false;
-  {
-    runtime::MqttClient client(mqtt,
-                               {.before_connect = {},
-                                .on_connect = [&](bool) { is_connected = true, ended.set(); },
-                                .on_message = {},
-                                .on_disconnect = [&](const std::string& why) { reason = why, ended.set(); }});
-    client.start();
-    (void)ended.wait(broker_within);
-    client.stop();  // joins its thread: what it wrote is ours now
-  }
-  row("broker", is_connected ? broker.str() + " answers" : reason);
-  return is_connected;
-}
-
 }  // namespace
 
 bool check_box(const Config& config) {
@@ -122,17 +93,20 @@ bool check_box(const Config& config) {
   if (!programs.has_blender()) row("program", no_renderer(config.blender));
   is_fine = is_fine && programs.has_blender();
 
-  std::optional<Endpoint> broker = config.mqtt;
-  const auto farm = ask_farm(config.controller);
+  std::error_code ignored;
+  const auto key = std::filesystem::exists(config.data / key_name, ignored)
+                       ? identity::Key::load_or_make(config.data / key_name)
+                       : Result<identity::Key>(fail(Code::not_found, "made at the first start"));
+  row("fingerprint", key ? identity::fingerprint_of_key(key->public_key()) : key.error().message);
+  const auto farm = greet(config, config.data / ca_name);
   if (farm) {
     row("controller",
-        fmt::format("{} answers: farm {}, version {}", config.controller, farm->id, farm->version));
-    if (!broker) broker = farm->broker;
+        fmt::format("{} answers: farm {}, version {}{}", config.controller, farm->farm, farm->version,
+                    farm->ca_fingerprint.empty() ? "" : ", authority " + farm->ca_fingerprint));
   } else {
     row("controller", farm.error().message);
     is_fine = false;
   }
-  if (broker && !show_broker(*broker)) is_fine = false;
   row("", is_fine ? "all is well" : "this box cannot render for the farm yet");
   return is_fine;
 }

@@ -11,7 +11,9 @@
 #include "base/ids.h"
 #include "base/text.h"
 #include "base/version.h"
+#include "identity/key.h"
 #include "payloads/messages.h"
+#include "runtime/http_client.h"
 #include "runtime/settings.h"
 
 namespace kiln::agent {
@@ -75,25 +77,29 @@ Result<Endpoint> parse_endpoint(const std::string& text) {
 
 Result<std::string> parse_controller(const std::string& text) {
   const auto wrong = [&](std::string_view why) {
-    return fail(Code::invalid, fmt::format("'{}' is no controller's address{}: write http://host:{}", text,
+    return fail(Code::invalid, fmt::format("'{}' is no controller's address{}: write https://host:{}", text,
                                            why, default_http_port));
   };
   std::string_view rest = text;
+  std::string scheme;
   std::uint16_t default_port = default_http_port;
-  if (const auto scheme = rest.find("://"); scheme != rest.npos) {
-    if (rest.substr(0, scheme) != "http") return wrong(" (only http is spoken)");
-    rest.remove_prefix(scheme + 3);
-    default_port = 80;
+  if (const auto end = rest.find("://"); end != rest.npos) {
+    scheme = rest.substr(0, end);
+    if (scheme != "http" && scheme != "https") return wrong(" (http and https are spoken)");
+    rest.remove_prefix(end + 3);
+    default_port = scheme == "http" ? 80 : 443;
   }
   while (rest.ends_with('/')) rest.remove_suffix(1);
   if (rest.find_first_of("/?#@") != rest.npos) return wrong(" (no path and no user belong there)");
   const auto endpoint = split_host_port(rest, default_port);
   if (!endpoint) return wrong("");
-  return "http://" + endpoint->str();
+  // On this machine nobody reads along; over the network the controller answers TLS alone.
+  if (scheme.empty()) scheme = runtime::is_this_machine(endpoint->host) ? "http" : "https";
+  return scheme + "://" + endpoint->str();
 }
 
 std::string host_of(const std::string& url) {
-  const auto endpoint = split_host_port(std::string_view(url).substr(std::string_view("http://").size()), 80);
+  const auto endpoint = split_host_port(std::string_view(url).substr(url.find("://") + 3), 80);
   return endpoint ? endpoint->host : std::string();
 }
 
@@ -117,12 +123,26 @@ Status set_controller(Config& config, const std::string& value) {
   config.controller = std::move(*url);
   return {};
 }
+Status set_fingerprint(Config& config, const std::string& value) {
+  config.ca_fingerprint.clear();
+  if (value.empty()) return {};
+  auto fingerprint = identity::read_fingerprint(value);
+  if (!fingerprint) return fail(std::move(fingerprint.error()));
+  config.ca_fingerprint = std::move(*fingerprint);
+  return {};
+}
 Status set_mqtt(Config& config, const std::string& value) {
   config.mqtt.reset();
   if (value.empty()) return {};
   auto endpoint = parse_endpoint(value);
   if (!endpoint) return fail(std::move(endpoint.error()));
   config.mqtt = std::move(*endpoint);
+  return {};
+}
+Status set_token(Config& config, const std::string& value) {
+  if (!value.empty() && !value.starts_with("kiln-join-"))
+    return fail(Code::invalid, "a join token is expected, as `kiln node token` prints it: kiln-join-…");
+  config.join_token = value;
   return {};
 }
 Status set_id(Config& config, const std::string& value) {
@@ -231,6 +251,9 @@ runtime::Settings settings(Config& config) {
   using runtime::texts_setting;
   return {
       {"controller", text_setting([&](const auto& value) { return set_controller(config, value); })},
+      {"ca_fingerprint", text_setting([&](const auto& value) { return set_fingerprint(config, value); })},
+      {"join_token", text_setting([&](const auto& value) { return set_token(config, value); })},
+      {"status_file", text_setting([&](const auto& value) { return set_path(config.status_file, value); })},
       {"name", text_setting([&](const auto& value) { return set_name(config, value); })},
       {"id", text_setting([&](const auto& value) { return set_id(config, value); })},
       {"data", text_setting([&](const auto& value) { return set_path(config.data, value); })},
@@ -271,7 +294,9 @@ Result<Config> read_command_line(int argc, const char* const* argv) {
   option("--controller", "Address of the controller [http://127.0.0.1:8780]");
   option("--mqtt", "Address of the broker, host:port, instead of asking the controller");
   option("--name", "This box's name for people [the host name]");
-  option("--id", "This box's id for machines [made once, kept in DATA/node-id]");
+  option("--id", "This box's id for machines [follows from its key, DATA/node.key]");
+  option("--join-token", "Lets this box into the farm without a person: `kiln node token`");
+  option("--ca-fingerprint", "Of the farm's authority, as the controller's page shows it");
   option("--data", "Folder of everything this box keeps [" + config.data.string() + "]");
   option("--blender", "Blender's program [blender]");
   option("--sysfs", "Where sensors are read [/sys]");
@@ -308,6 +333,8 @@ Result<Config> read_command_line(int argc, const char* const* argv) {
        {apply("--controller", [&](const auto& value) { return set_controller(config, value); }),
         apply("--mqtt", [&](const auto& value) { return set_mqtt(config, value); }),
         apply("--name", [&](const auto& value) { return set_name(config, value); }),
+        apply("--join-token", [&](const auto& value) { return set_token(config, value); }),
+        apply("--ca-fingerprint", [&](const auto& value) { return set_fingerprint(config, value); }),
         apply("--id", [&](const auto& value) { return set_id(config, value); }),
         apply("--data", [&](const auto& value) { return set_path(config.data, absolute(value)); }),
         apply("--slots",

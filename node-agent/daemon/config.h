@@ -23,17 +23,20 @@ struct Endpoint {
 // right.
 Result<Endpoint> parse_endpoint(const std::string& text);
 
-// The controller's base URL as people write it: "farm" and "farm:8780" become http://farm:8780; a trailing
-// slash goes. Errors: invalid, saying what would be right.
+// The controller's base URL as people write it: "farm" and "farm:8780" become https://farm:8780 (http where
+// it is this machine); a trailing slash goes. Errors: invalid, saying what would be right.
 Result<std::string> parse_controller(const std::string& text);
 // The host of such a URL, IPv6 without its brackets.
 std::string host_of(const std::string& url);
 
 struct Config {
   std::string controller = "http://127.0.0.1:8780";
-  std::string name;            // for people; "" = the host's
-  std::optional<NodeId> id;    // absent: made once, kept in <data>/node-id
-  std::filesystem::path data;  // identity, job files, journal, scratch
+  std::string ca_fingerprint;         // of the farm's authority; "" = the first one met is believed, and kept
+  std::string join_token;             // lets this box in without a person; "" = none
+  std::filesystem::path status_file;  // where the box's console reads how it stands; "" = nowhere
+  std::string name;                   // for people; "" = the host's
+  std::optional<NodeId> id;           // absent: what follows from the box's key
+  std::filesystem::path data;         // identity, job files, journal, scratch
   // Tasks at a time: with a GPU each (absent: one for each GPU), and beside those (absent: none, or one where
   // there would be no slot at all).
   std::optional<std::uint32_t> gpu_slots;

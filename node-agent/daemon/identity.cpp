@@ -1,7 +1,6 @@
 #include "daemon/identity.h"
 
 #include <fmt/format.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,35 +17,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::size_t max_slug = 24;  // leaves room for '-' and the letters in an id's 32
 constexpr std::uint64_t max_small_file_bytes = 4096;
 
-std::string random_letters() {
-  std::array<unsigned char, 4> bytes{};
-  KILN_ASSERT(::getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
-  std::string letters;
-  for (const auto byte : bytes) letters += static_cast<char>('a' + byte % 26);
-  return letters;
-}
-
 }  // namespace
-
-std::string id_slug(std::string_view host) {
-  host = host.substr(0, host.find('.'));
-  std::string slug;
-  for (const char c : host) {
-    const char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    const bool is_kept = (lower >= 'a' && lower <= 'z') || (lower >= '0' && lower <= '9');
-    if (is_kept) {
-      slug += lower;
-    } else if (!slug.empty() && slug.back() != '-') {
-      slug += '-';
-    }
-    if (slug.size() == max_slug) break;
-  }
-  while (slug.ends_with('-')) slug.pop_back();
-  return slug.empty() ? "box" : slug;
-}
 
 std::string host_name() {
   std::array<char, 256> name{};
@@ -54,7 +27,9 @@ std::string host_name() {
   return name.data();
 }
 
-Result<std::optional<NodeId>> find_node_id(const fs::path& data) {
+namespace {
+
+Result<std::optional<NodeId>> id_of_before(const fs::path& data) {
   const auto file = data / "node-id";
   auto text = runtime::read_file(file, max_small_file_bytes);
   if (!text) {
@@ -64,21 +39,32 @@ Result<std::optional<NodeId>> find_node_id(const fs::path& data) {
   while (!text->empty() && std::isspace(static_cast<unsigned char>(text->back())) != 0) text->pop_back();
   auto id = NodeId::parse(*text);
   if (!id) {
-    return fail(Code::invalid, fmt::format("{}: {}; correct it, or delete the file to get a new id",
-                                           file.string(), id.error().message));
+    return fail(Code::invalid,
+                fmt::format("{}: {}; correct it, or delete the file: the id follows from the box's key",
+                            file.string(), id.error().message));
   }
   return std::optional<NodeId>(std::move(*id));
 }
 
-Result<NodeId> load_node_id(const fs::path& data) {
-  auto found = find_node_id(data);
-  if (!found) return fail(std::move(found.error()));
-  if (*found) return **found;
-  const auto text = id_slug(host_name()) + "-" + random_letters();
-  if (auto written = runtime::write_file_atomically(data / "node-id", text + "\n"); !written) {
-    return fail(std::move(written.error()).with("while giving this box an id"));
-  }
-  return NodeId::parse(text);
+}  // namespace
+
+Result<std::optional<NodeId>> find_node_id(const fs::path& data) {
+  auto before = id_of_before(data);
+  if (!before || *before) return before;
+  std::error_code ignored;
+  if (!fs::exists(data / key_name, ignored)) return std::optional<NodeId>();
+  const auto key = identity::Key::load_or_make(data / key_name);
+  if (!key) return fail(key.error());
+  auto id = NodeId::parse(identity::id_of_key(key->public_key()));
+  if (!id) return fail(std::move(id.error()));
+  return std::optional<NodeId>(std::move(*id));
+}
+
+Result<NodeId> load_node_id(const fs::path& data, const identity::Key& key) {
+  auto before = id_of_before(data);
+  if (!before) return fail(std::move(before.error()));
+  if (*before) return std::move(**before);
+  return NodeId::parse(identity::id_of_key(key.public_key()));
 }
 
 Result<StateFile> StateFile::open(const fs::path& file) {

@@ -10,19 +10,22 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "identity/key.h"
 
 namespace kiln::agent {
 
-// The host's name as the first part of an id: "Render-Box 07.lan" becomes "render-box-07"; at most 24
-// characters; "box" where nothing is left.
-std::string id_slug(std::string_view host);
 // This host's name, "box" where it has none.
 std::string host_name();
 
-// The id in <data>/node-id; made there of the host's name and four random letters the first time, so that two
-// boxes flashed alike differ. Errors: invalid when the file holds no id (says what to do); io, full.
-Result<NodeId> load_node_id(const std::filesystem::path& data);
-// The same without making one: nullopt when there is none yet.
+// <data>/node.key: made at the first start; from it everything else follows.
+inline constexpr const char* key_name = "node.key";
+// <data>/ca.pem: the authority that is believed.
+inline constexpr const char* ca_name = "ca.pem";
+
+// The id in <data>/node-id, which boxes of before there were keys keep; else the one that follows from the
+// key. Errors: invalid when the file holds no id (says what to do); io.
+Result<NodeId> load_node_id(const std::filesystem::path& data, const identity::Key& key);
+// The same for a box that may have no key yet: nullopt then.
 Result<std::optional<NodeId>> find_node_id(const std::filesystem::path& data);
 
 // <data>/state.json: the farm's id, the highest epoch seen of it (rule 2) and the last sid used (rule 4). On

@@ -21,11 +21,14 @@ int serve(kiln::agent::Config config, int signal_fd) {
   if (auto made = kiln::runtime::make_folders(config.data); !made) return refuse(made.error());
   const auto lock = kiln::runtime::lock_folder(config.data, "kiln-agent");
   if (!lock) return refuse(lock.error());
-  auto node = config.id ? kiln::Result<kiln::NodeId>(*config.id) : kiln::agent::load_node_id(config.data);
+  auto key = kiln::identity::Key::load_or_make(config.data / kiln::agent::key_name);
+  if (!key) return refuse(key.error());
+  auto node =
+      config.id ? kiln::Result<kiln::NodeId>(*config.id) : kiln::agent::load_node_id(config.data, *key);
   if (!node) return refuse(node.error());
   auto state = kiln::agent::StateFile::open(config.data / "state.json");
   if (!state) return refuse(state.error());
-  kiln::agent::Agent agent(std::move(config), std::move(*node), std::move(*state));
+  kiln::agent::Agent agent(std::move(config), std::move(*node), std::move(*key), std::move(*state));
   agent.run(signal_fd);
   return 0;
 }

@@ -54,7 +54,8 @@ std::string blob_url(const std::string& hex) {
 using UrlOf = std::function<std::string(const payloads::ManifestFile&)>;
 
 bool is_worth_another_try(int status) {
-  return status >= 500 || status == 408 || status == 429;
+  // 401: this box gets new credentials as soon as the controller lets it in (again).
+  return status >= 500 || status == 401 || status == 408 || status == 429;
 }
 
 bool never() {
@@ -75,9 +76,18 @@ struct Cache::State {
   std::mutex mutex;
   std::condition_variable changed;  // url, fetching, loading
   std::string url;
+  runtime::HttpTrust trust;
   std::uint64_t url_changes = 0;
   std::set<std::string> fetching;  // manifests, by hex
   std::set<std::string> loading;   // blobs, by hex
+
+  // Options with the trust of set_url.
+  runtime::HttpOptions trusting() {
+    const std::lock_guard lock(mutex);
+    runtime::HttpOptions options;
+    options.trust = trust;
+    return options;
+  }
 
   Result<Tree> fetch(const std::string& manifest, const Cancelled& cancelled);
   Result<Tree> fetch_alone(const std::string& manifest_hex, const Cancelled& cancelled);
@@ -269,7 +279,7 @@ Result<payloads::Manifest> Cache::State::ask_for_inputs(const TaskId& task, cons
     if (cancelled()) return not_wanted();
     const auto base = wait_for_url(cancelled);
     if (!base) return fail(base.error());
-    runtime::HttpOptions options;
+    runtime::HttpOptions options = trusting();
     options.cancelled = cancelled;
     options.max_body_bytes = payloads::max_manifest_bytes;
     const auto got = runtime::HttpClient(*base, std::move(options))
@@ -380,7 +390,7 @@ Status Cache::State::load_claimed(const Wanted& wanted, std::optional<runtime::H
       if (client) {
         client->set_base_url(*base);
       } else {
-        runtime::HttpOptions options;
+        runtime::HttpOptions options = trusting();
         options.cancelled = cancelled;
         client.emplace(*base, std::move(options));
       }
@@ -497,9 +507,10 @@ Cache::Cache(fs::path folder, std::uint64_t max_bytes)
 
 Cache::~Cache() = default;
 
-void Cache::set_url(const std::string& url) {
+void Cache::set_url(const std::string& url, runtime::HttpTrust trust) {
   const std::lock_guard lock(state_->mutex);
   state_->url = url;
+  state_->trust = std::move(trust);
   ++state_->url_changes;
   state_->changed.notify_all();
 }

@@ -12,6 +12,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "payloads/http_bodies.h"
+#include "runtime/http_client.h"
 
 namespace kiln::transfer {
 
@@ -29,10 +30,11 @@ struct Inputs {
 
 class Cache {
  public:
-  // folder: created if missing; url: the controller's base ("http://host:port"), may change (set_url).
+  // folder: created if missing. Fetches once set_url said where from.
   Cache(std::filesystem::path folder, std::uint64_t max_bytes);
   ~Cache();
-  void set_url(const std::string& url);
+  // The controller's base ("https://host:port"), which may change; whom to trust there does not.
+  void set_url(const std::string& url, runtime::HttpTrust trust = {});
 
   // The tree of that manifest, fetching what is missing (resumed by Range, verified by digest, retried with
   // back-off until `cancelled` returns true). Thread-safe; two callers of one manifest share the work.

@@ -101,8 +101,9 @@ Outcome judge(const runtime::HttpResponse& response, const std::string& farm) {
     if (response.status == unknown) return {Outcome::Kind::unknown, response.problem()};
     return {};
   }
-  const bool may_change = response.status < 400 || response.status >= 500 || response.status == 408 ||
-                          response.status == 429 || response.status == misdirected;
+  // 401: this box gets new credentials as soon as the controller lets it in (again).
+  const bool may_change = response.status < 400 || response.status >= 500 || response.status == 401 ||
+                          response.status == 408 || response.status == 429 || response.status == misdirected;
   return {may_change ? Outcome::Kind::busy : Outcome::Kind::refused, response.problem()};
 }
 
@@ -135,6 +136,7 @@ struct Delivery::State {
 
   mutable std::mutex mutex;
   std::condition_variable changed;
+  runtime::HttpTrust trust;
   std::string url;
   std::string farm;
   std::atomic<std::uint64_t> url_changes = 0;
@@ -281,6 +283,7 @@ void Delivery::State::run() {
     if (client) {
       client->set_base_url(url);
     } else {
+      options.trust = trust;
       client.emplace(url, options);
     }
     lock.unlock();
@@ -404,8 +407,9 @@ Delivery::~Delivery() {
   for (auto& thread : state_->threads) thread.join();
 }
 
-void Delivery::set_url(const std::string& url) {
+void Delivery::set_url(const std::string& url, runtime::HttpTrust trust) {
   const std::lock_guard lock(state_->mutex);
+  state_->trust = std::move(trust);
   if (url != state_->url) ++state_->url_changes;
   state_->url = url;
   state_->wake();

@@ -12,6 +12,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "payloads/http_bodies.h"
+#include "runtime/http_client.h"
 
 namespace kiln::transfer {
 
@@ -32,8 +33,8 @@ class Delivery {
   Delivery(std::filesystem::path folder, std::function<void(const Delivered&)> on_delivered,
            std::string farm = {});
   ~Delivery();  // stops uploading; what is undelivered stays in the journal
-  // The controller's base, "http://host:port"; also pokes.
-  void set_url(const std::string& url);
+  // The controller's base, "https://host:port", which may change; whom to trust there does not. Also pokes.
+  void set_url(const std::string& url, runtime::HttpTrust trust = {});
   // The farm that the controller runs now, "" for unknown; another one also pokes.
   void set_farm(const std::string& farm);
   // Room is needed: gives up the oldest attempt that is kept without a verdict, and says so in the log.

@@ -23,6 +23,11 @@ runtime::MqttConfig mqtt_config(const Config& config) {
   runtime::MqttConfig mqtt;
   mqtt.host = config.host;
   mqtt.port = config.port;
+  mqtt.username = config.username;
+  mqtt.password = config.password;
+  mqtt.ca_file = config.ca_file;
+  mqtt.certificate_file = config.certificate_file;
+  mqtt.key_file = config.key_file;
   mqtt.client_id = "kiln-agent-" + config.node.str();  // fixed: rule 7
   return mqtt;
 }

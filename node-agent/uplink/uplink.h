@@ -20,6 +20,10 @@ struct Config {
   NodeId node;
   std::string host;
   std::uint16_t port = 0;
+  std::string username = {};  // "" = none
+  std::string password = {};
+  std::string ca_file = {};                          // "" = no TLS
+  std::string certificate_file = {}, key_file = {};  // who we are, to a broker that knows certificates
 };
 
 // Called on the MQTT thread: they must not block for longer than a disk write.

@@ -95,19 +95,23 @@ def render_with_blender(scene, output, autoexec=False):
 
 
 class Farm:
-    def __init__(self, keep=False):
+    def __init__(self, keep=False, open_broker=False):
+        """open_broker: a Mosquitto that is not the controller's and lets anybody say anything, for tests that lie."""
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="kiln-farm-"))
         self.http_port, self.mqtt_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.http_port}"
         self.processes = {}
         self.keep = keep
+        self.open_broker = open_broker
+        self.tokens = {}  # user -> what lets them onto the broker
 
     def __enter__(self):
         self.start_controller()
         return self
 
     def __exit__(self, kind, value, trace):
-        for name in sorted(self.processes):  # agents before the controller
+        last = {"controller": 1, "broker": 2}
+        for name in sorted(self.processes, key=lambda name: last.get(name, 0)):  # agents before the controller
             self.stop(name)
         if kind is not None:
             for log in sorted(self.folder.glob("*.log")):
@@ -123,10 +127,24 @@ class Farm:
                                                     stdin=subprocess.DEVNULL, **options)
         return self.processes[name]
 
+    def start_broker(self):
+        config = self.folder / "mosquitto.conf"
+        config.write_text(f"listener {self.mqtt_port} 127.0.0.1\nallow_anonymous true\nuser root\n")
+        self.start("broker", ["/usr/sbin/mosquitto", "-c", config])
+
+        def answers():
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.mqtt_port)) == 0
+
+        wait_until("the broker answers", answers)
+
     def start_controller(self, *flags, data=None):
+        if self.open_broker and "broker" not in self.processes:
+            self.start_broker()
         process = self.start("controller", [BIN / "kiln-controller", "--data", data or self.folder / "controller",
                                             "--http", f"127.0.0.1:{self.http_port}",
-                                            "--mqtt", f"127.0.0.1:{self.mqtt_port}", *flags])
+                                            "--broker" if self.open_broker else "--mqtt",
+                                            f"127.0.0.1:{self.mqtt_port}", *flags])
 
         def is_up():
             if process.poll() is not None:
@@ -230,20 +248,36 @@ class Farm:
             raise AssertionError(f"kiln {args}: exit {result.returncode}\n{result.stdout}{result.stderr}")
         return result
 
+    def as_user(self, username="viewer", password=None):
+        """What mosquitto_sub and mosquitto_pub need to be let in: the viewer's own password lies with the broker."""
+        if self.open_broker:
+            return ["-p", str(self.mqtt_port)]
+        data = self.folder / "controller"
+        password = password or (data / "broker/viewer.password").read_text().strip()
+        return ["-p", str(self.mqtt_port), "--cafile", str(data / "tls/ca.pem"), "-u", username, "-P", password]
+
     def retained(self):
-        """{topic: payload} of everything the broker retains."""
-        result = subprocess.run(["mosquitto_sub", "-p", str(self.mqtt_port), "-t", "#", "--retained-only", "-W", "2",
+        """{topic: payload} of everything the broker retains and a viewer may see."""
+        result = subprocess.run(["mosquitto_sub", *self.as_user(), "-t", "#", "--retained-only", "-W", "2",
                                  "-F", "%t %p"], capture_output=True, text=True)
         return dict(line.split(" ", 1) for line in result.stdout.splitlines())
 
     def mqtt_request(self, verb, body, user="ann"):
-        """Publishes a request and returns its response."""
-        with subprocess.Popen(["stdbuf", "-oL", "mosquitto_sub", "-p", str(self.mqtt_port), "-t", f"kiln/v1/response/{user}/{verb}",
+        """Publishes a request as that user (an artist, with a script token) and returns its response."""
+        if user not in self.tokens:
+            status, answer = self.post("/api/v1/users", {"name": user, "role": "artist"})
+            assert status == 201, answer
+            status, answer = self.post("/api/v1/tokens", {"user": user, "label": "tests", "expires_s": 0})
+            assert status == 201, answer
+            _, name, secret = answer["token"].split("_", 2)
+            self.tokens[user] = self.as_user(name, secret)
+        login = self.tokens[user]
+        with subprocess.Popen(["stdbuf", "-oL", "mosquitto_sub", *login, "-t", f"kiln/v1/response/{user}/{verb}",
                                "-C", "1", "-W", "60", "-d"], stdout=subprocess.PIPE, text=True) as listener:
             for line in listener.stdout:  # -d tells when the subscription stands
                 if "Subscribed" in line:
                     break
-            subprocess.run(["mosquitto_pub", "-p", str(self.mqtt_port), "-t", f"kiln/v1/request/{user}/{verb}", "-q", "1",
+            subprocess.run(["mosquitto_pub", *login, "-t", f"kiln/v1/request/{user}/{verb}", "-q", "1",
                             "-m", json.dumps(body)], check=True)
             for line in listener.stdout:
                 if line.startswith("{"):

@@ -23,7 +23,7 @@ class Policy(unittest.TestCase):
         cls.folder = tempfile.TemporaryDirectory(prefix="kiln-policy-")
         cls.addClassCleanup(cls.folder.cleanup)
         cls.scenes = pathlib.Path(cls.folder.name)
-        cls.farm = Farm()
+        cls.farm = Farm(open_broker=True)  # a box that lies is part of it
         cls.farm.__enter__()
         cls.addClassCleanup(lambda: cls.farm.__exit__(None, None, None))
         cls.farm.agent("box-1")
@@ -97,7 +97,7 @@ class Policy(unittest.TestCase):
         info = self.farm.get("/api/v1/nodes/box-1")["info"]
         info["gpus"] = [{"index": 0, "name": "Broken", "vendor": "nvidia", "memory_mib": 1}]
         info["gpu_slots"] = 1
-        subprocess.run(["mosquitto_pub", "-p", str(self.farm.mqtt_port), "-q", "1", "-t", "kiln/v1/nodes/box-1/info",
+        subprocess.run(["mosquitto_pub", *self.farm.as_user(), "-q", "1", "-t", "kiln/v1/nodes/box-1/info",
                         "-m", json.dumps(info)], check=True)
         wait_until("the GPU is known", lambda: self.farm.get("/api/v1/nodes/box-1")["info"]["gpus"])
         job = self.farm.submit(scene, "1", retries=0, options={"scene_file": scene.name, "device": "gpu"})

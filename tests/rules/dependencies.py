@@ -15,17 +15,20 @@ MAY_KNOW = {
     "topics": {"base"},
     "payloads": {"base"},
     "runtime": {"base"},
+    "identity": {"base", "runtime"},
     "openjd": {"base"},
     "scheduler": {"base", "payloads"},
     "compiler": {"base", "payloads", "openjd", "scheduler"},
     "planner": {"base", "payloads"},
-    "store": ADAPTER | {"scheduler"},
-    "fleet": ADAPTER | {"scheduler"},
+    "accounts": {"base"},
+    "enrollment": ADAPTER | {"identity"},
+    "store": ADAPTER | {"scheduler", "accounts", "enrollment", "identity"},
+    "fleet": ADAPTER | {"scheduler", "identity"},
     "files": ADAPTER | {"scheduler"},
     "http": {"base", "runtime"},
-    "api": ADAPTER | {"scheduler", "http", "compiler"},
+    "api": ADAPTER | {"scheduler", "http", "compiler", "accounts", "enrollment", "identity"},
     "web": {"base"},
-    "cli": ADAPTER | {"compiler", "openjd"},
+    "cli": ADAPTER | {"compiler", "identity", "openjd"},
     "uplink": ADAPTER | {"planner"},
     "session": ADAPTER | {"planner", "openjd", "actions"},
     "resident": ADAPTER | {"session"},
@@ -34,11 +37,11 @@ MAY_KNOW = {
     "telemetry": ADAPTER | {"planner"},
     "box": ADAPTER,
 }
-CONTROLLER = {"scheduler", "compiler", "store", "fleet", "files", "http", "api", "web", "cli"}
+CONTROLLER = {"scheduler", "enrollment", "compiler", "accounts", "store", "fleet", "files", "http", "api", "web", "cli"}
 AGENT = {"planner", "uplink", "session", "actions", "transfer", "telemetry"}
 DAEMON_MAY_KNOW = {
-    "controller": ADAPTER | (CONTROLLER - {"cli"}),
-    "node-agent": ADAPTER | AGENT,
+    "controller": ADAPTER | {"identity"} | (CONTROLLER - {"cli"}),
+    "node-agent": ADAPTER | {"identity"} | AGENT,
 }
 # A program's own folder may bear the name of the room that it puts at the command line.
 PROGRAM_MAY_KNOW = {
@@ -51,7 +54,9 @@ OWNED = {
     r"curl/": "runtime",
     r"sqlite3\.h": "store",
     r"boost/": "http",
+    r"openssl/ssl\.h": "http",
     r"yaml\.h": "openjd",
+    r"sodium": "accounts",
 }
 # The pure rooms: no clock, no log, no I/O, no randomness, no threads, ordered containers only.
 PURE = {"scheduler", "compiler", "planner", "openjd"}

@@ -1,6 +1,7 @@
 import { count } from "./format";
 import { Flame } from "./icons";
 import type { Farm } from "./model";
+import { Who } from "./people";
 
 function Figure({ value, of, label, tone }: { value: number; of?: number; label: string; tone?: string }) {
   return (
@@ -14,7 +15,7 @@ function Figure({ value, of, label, tone }: { value: number; of?: number; label:
   );
 }
 
-export function Header({ farm }: { farm: Farm }) {
+export function Header({ farm, onLeft }: { farm: Farm; onLeft: () => void }) {
   const summary = farm.summary;
   return (
     <header class="top">
@@ -25,6 +26,7 @@ export function Header({ farm }: { farm: Farm }) {
           {farm.connected ? "live" : "reconnecting …"}
         </span>
       </div>
+      <Who onLeft={onLeft} />
       {summary && (
         <div class="figures">
           <Figure value={summary.nodes_online} of={farm.nodes.length} label="nodes online" />

@@ -2,6 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 import { ago, count, duration, moment, wasted } from "./format";
 import type { FarmNode, Job, Reason, Step, Task, TaskCounts } from "./model";
 import { everything, Filter, isIn, type Place, placeText } from "./productions";
+import { useMay } from "./people";
 import { ask } from "./server";
 
 const tasksShown = 1000; // a cell each; the API's largest page
@@ -150,6 +151,7 @@ function Held({ job, onError }: { job: Job; onError: (text: string) => void }) {
       current = false;
     };
   }, [job.id, job.held]);
+  const may = useMay().steer(job);
   const judge = (task: Task, verb: string) => () =>
     ask("POST", `/tasks/${task.id}/${verb}`).catch((error: Error) => onError(error.message));
   return (
@@ -157,10 +159,12 @@ function Held({ job, onError }: { job: Job; onError: (text: string) => void }) {
       {tasks.map((task) => (
         <p key={task.id} class="warning look">
           <span>{workText(task)}{task.node ? ` on ${task.node}` : ""}: {task.held}</span>
-          <span class="actions">
-            <button onClick={judge(task, "accept")}>Accept</button>
-            <button onClick={judge(task, "requeue")}>Render again</button>
-          </span>
+          {may && (
+            <span class="actions">
+              <button onClick={judge(task, "accept")}>Accept</button>
+              <button onClick={judge(task, "requeue")}>Render again</button>
+            </span>
+          )}
         </p>
       ))}
       {(job.held ?? 0) > tasks.length && tasks.length > 0 && (
@@ -232,6 +236,7 @@ function Card({ job, nodes, explains, onError }: {
   explains: boolean;
   onError: (text: string) => void;
 }) {
+  const may = useMay().steer(job);
   const [open, setOpen] = useState(false);
   const total = totalOf(job.tasks);
   const act = (method: string, path: string, body?: unknown) => (event: Event) => {
@@ -266,10 +271,10 @@ function Card({ job, nodes, explains, onError }: {
           <span>{timing(job, reasons)}</span>
         </div>
         <div class="actions">
-          {active && <button onClick={act("PATCH", "", { paused: true })}>Pause</button>}
-          {job.state === "paused" && <button onClick={act("PATCH", "", { paused: false })}>Resume</button>}
-          {lives && <button onClick={act("POST", "/cancel")}>Cancel</button>}
-          {(job.state === "failed" || job.tasks.failed > 0) && <button onClick={act("POST", "/retry")}>Retry</button>}
+          {may && active && <button onClick={act("PATCH", "", { paused: true })}>Pause</button>}
+          {may && job.state === "paused" && <button onClick={act("PATCH", "", { paused: false })}>Resume</button>}
+          {may && lives && <button onClick={act("POST", "/cancel")}>Cancel</button>}
+          {may && (job.state === "failed" || job.tasks.failed > 0) && <button onClick={act("POST", "/retry")}>Retry</button>}
           {job.tasks.done > 0 && job.type !== "noop" && (
             <a class="button" href={`/api/v1/jobs/${job.id}/archive`} onClick={(event) => event.stopPropagation()}>
               Download
@@ -285,11 +290,11 @@ function Card({ job, nodes, explains, onError }: {
       {open && (
         <div class="details">
           <Tasks job={job} onError={onError} />
-          {lives && <Wishes job={job} onError={onError} />}
+          {may && lives && <Wishes job={job} onError={onError} />}
           <dl>
             {job.frames && <><dt>Frames</dt><dd>{job.frames}</dd></>}
             <dt>Type</dt><dd>{job.type}</dd>
-            {!lives && <><dt>Priority</dt><dd>{job.priority}</dd></>}
+            {!(may && lives) && <><dt>Priority</dt><dd>{job.priority}</dd></>}
             {!!job.tags?.length && <><dt>Needs</dt><dd>{job.tags.map((tag) => <span key={tag} class="tag">{tag}</span>)}</dd></>}
             {!!job.after?.length && <><dt>After</dt><dd>{job.after.map((number) => `#${number}`).join(", ")}</dd></>}
             <dt>Submitted</dt><dd>{ago(job.created_ms, Date.now())} by {job.user}</dd>
@@ -306,7 +311,7 @@ function Card({ job, nodes, explains, onError }: {
             {job.output_dir && <><dt>Folder</dt><dd class="path">{job.output_dir}</dd></>}
             <dt>Id</dt><dd>{job.id}</dd>
           </dl>
-          {lives && job.tasks.done + job.tasks.failed > 0 && (
+          {may && lives && job.tasks.done + job.tasks.failed > 0 && (
             <button onClick={act("POST", "/requeue", { which: "all" })}>Render all that has ended again</button>
           )}
         </div>

@@ -164,6 +164,29 @@ export interface FarmNode {
   host?: Host;
 }
 
+// A box that has asked to join, and what became of it.
+export interface BoxKey {
+  id: string;
+  fingerprint: string;
+  state: "pending" | "approved" | "rejected" | "revoked";
+  name: string;
+  hardware: string;
+  peer: string;
+  first_seen_ms: number;
+  last_seen_ms: number;
+  decided_by?: string;
+  remark?: string;
+}
+
+// Who looks at the page, as the controller knows them.
+export interface Me {
+  kind: "user" | "local" | "node" | "anonymous";
+  name: string;
+  role: "viewer" | "artist" | "operator" | "administrator" | null;
+  by: "cookie" | "token" | null;
+  farm: string;
+}
+
 export interface Frame {
   job: string;
   task: string;
@@ -197,6 +220,7 @@ export interface FarmSettings {
 export interface FarmInfo {
   farm: string;
   version: string;
+  ca_fingerprint?: string;
   mqtt: { host: string; port: number };
   alarms: string[];
   settings?: FarmSettings;
@@ -206,6 +230,7 @@ export interface FarmInfo {
 
 export interface Farm {
   connected: boolean;
+  boxes: number; // counts how often the list of boxes that ask has changed: it is read anew by those who may
   info?: FarmInfo;
   summary?: Summary;
   jobs: Job[];
@@ -213,7 +238,7 @@ export interface Farm {
   frames: Frame[];
 }
 
-export const emptyFarm: Farm = { connected: false, jobs: [], nodes: [], frames: [] };
+export const emptyFarm: Farm = { connected: false, boxes: 0, jobs: [], nodes: [], frames: [] };
 
 export type Change =
   | { type: "connected"; connected: boolean }
@@ -226,9 +251,10 @@ export type Change =
   | { type: "node_live"; data: Partial<FarmNode> & { id: string } }
   | { type: "task"; data: { job: string; task: string; state: string; results?: Frame[] } }
   | { type: "summary"; data: Summary }
+  | { type: "enrollments"; data: object }
   | { type: "alarm"; data: { alarms: string[] } };
 
-export const changeTypes = ["snapshot", "job", "job_erased", "node", "node_erased", "farm", "node_live", "task", "summary", "alarm"] as const;
+export const changeTypes = ["snapshot", "job", "job_erased", "node", "node_erased", "farm", "node_live", "task", "summary", "enrollments", "alarm"] as const;
 
 const framesShown = 24;
 
@@ -249,6 +275,7 @@ export function change(farm: Farm, event: Change): Farm {
     case "snapshot":
       return {
         connected: true,
+        boxes: farm.boxes + 1,
         info: event.data.farm,
         summary: event.data.summary,
         jobs: [...event.data.jobs].sort(newestFirst),
@@ -284,6 +311,8 @@ export function change(farm: Farm, event: Change): Farm {
       return { ...farm, frames: [...[...event.data.results].reverse(), ...farm.frames].slice(0, framesShown) };
     case "summary":
       return { ...farm, summary: event.data };
+    case "enrollments":
+      return { ...farm, boxes: farm.boxes + 1 };
     case "alarm":
       return farm.info ? { ...farm, info: { ...farm.info, alarms: event.data.alarms } } : farm;
   }

@@ -1,9 +1,11 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
+import { Identity } from "./boxes";
 import { ago, duration, gib } from "./format";
 import { hoursText, parseHours } from "./hours";
-import type { FarmInfo, FarmNode, HeldTask, Job } from "./model";
+import type { BoxKey, FarmInfo, FarmNode, HeldTask, Job } from "./model";
+import { useMay } from "./people";
 import { ask } from "./server";
 
 const historyPoints = 450; // 15 minutes of a GPU's 2 s samples
@@ -166,13 +168,16 @@ function Settings({ node, info, onClose, onError }: {
   );
 }
 
-function Tile({ node, info, jobs, onError }: {
+function Tile({ node, box, info, jobs, onError }: {
   node: FarmNode;
+  box: BoxKey | undefined; // for those who may see it
   info: FarmInfo | undefined;
   jobs: Job[];
   onError: (text: string) => void;
 }) {
+  const { operate } = useMay();
   const [isSetUp, setUp] = useState(false);
+  const [isKnown, setKnown] = useState(false);
   const running = (node.tasks ?? []).filter((task) => task.state === "rendering" || task.state === "fetching");
   const waiting = (node.tasks ?? []).filter((task) => task.state === "queued").length;
   const delivering = (node.tasks ?? []).filter((task) => task.state === "delivering").length;
@@ -200,18 +205,21 @@ function Tile({ node, info, jobs, onError }: {
         <span class={`dot ${state.tone}`} />
         <strong>{node.name || node.id}</strong>
         <span class="quiet">{state.word}</span>
-        {node.quarantine && <button onClick={steer("forgive")}>Forgive</button>}
-        <button onClick={steer(node.drained ? "resume" : "drain")}>{node.drained ? "Resume" : "Drain"}</button>
-        <Menu label={`More for ${node.name || node.id}`}>
+        {operate && node.quarantine && <button onClick={steer("forgive")}>Forgive</button>}
+        {operate && <button onClick={steer(node.drained ? "resume" : "drain")}>{node.drained ? "Resume" : "Drain"}</button>}
+        {operate && <Menu label={`More for ${node.name || node.id}`}>
           <button onClick={send("PATCH", "", { enabled: !enabled })}>{enabled ? "Disable" : "Enable"}</button>
           {alive && <button onClick={send("PATCH", "", { reboot: !node.reboot })}>{node.reboot ? "Do not restart" : "Restart when idle"}</button>}
           {alive && <button onClick={send("POST", "/sleep")}>Sleep</button>}
           {!alive && <button onClick={send("POST", "/wake")}>Wake</button>}
           <button onClick={() => setUp(true)}>Settings …</button>
+          {box && <button onClick={() => setKnown(true)}>Identity …</button>}
           {!alive && <button class="bad" onClick={send("DELETE", "")}>Forget</button>}
-        </Menu>
+        </Menu>}
       </div>
       {isSetUp && <Settings node={node} info={info} onClose={() => setUp(false)} onError={onError} />}
+      {isKnown && box && <Identity box={box} onClose={() => setKnown(false)} onError={onError} />}
+      {box?.remark && <p class="warning doubt">{box.remark}</p>}
       {node.hot && <p class="problem">{node.hot}</p>}
       {sensors.map((sensor) => (
         <div class="sensor" key={sensor.gpu ?? "cpu"}>
@@ -257,8 +265,9 @@ function Tile({ node, info, jobs, onError }: {
   );
 }
 
-export function Nodes({ nodes, info, jobs, onError }: {
+export function Nodes({ nodes, boxes, info, jobs, onError }: {
   nodes: FarmNode[];
+  boxes: BoxKey[] | undefined;
   info: FarmInfo | undefined;
   jobs: Job[];
   onError: (text: string) => void;
@@ -268,11 +277,19 @@ export function Nodes({ nodes, info, jobs, onError }: {
       <h2>Nodes</h2>
       {nodes.length ? (
         <div class="nodes">
-          {nodes.map((node) => <Tile key={node.id} node={node} info={info} jobs={jobs} onError={onError} />)}
+          {nodes.map((node) => (
+            <Tile
+              key={node.id} node={node} box={boxes?.find((box) => box.id === node.id)} info={info} jobs={jobs}
+              onError={onError}
+            />
+          ))}
         </div>
       ) : (
         <p class="empty">
-          No render box yet. On each one: <code>kiln-agent --controller {location.origin}</code>
+          No render box yet. On each one: <code>
+            kiln-agent --controller {location.origin}
+            {location.protocol === "https:" && info?.ca_fingerprint && ` --ca-fingerprint ${info.ca_fingerprint}`}
+          </code>
         </p>
       )}
     </section>

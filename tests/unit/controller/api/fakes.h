@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <deque>
 #include <map>
 #include <memory>
@@ -13,9 +14,11 @@
 #include <utility>
 #include <vector>
 
+#include "accounts/secrets.h"
 #include "api/api.h"
 #include "controller/http/wire.h"
 #include "http/server.h"
+#include "store/accounts.h"
 
 namespace kiln::test {
 
@@ -400,28 +403,42 @@ struct Backing {
   FakeLive live;
   FakeStorage storage;
   FakeAssets assets;
+  std::unique_ptr<store::Accounts> book = std::move(*store::Accounts::open_in_memory());
   EventRing events{"run1", 8, 2};
   Broadcaster broadcaster{events, live, [this](const JobId& job) { return storage.output_dir(job); }};
   http::Counters counters;
+  std::atomic<std::int64_t> passed_ms = 0;  // since the test began
   Api api{
       farm,
       reader,
       live,
       storage,
       assets,
+      *book,
       events,
       broadcaster,
       counters,
       {.farm = "attic", .mqtt_host = "", .mqtt_port = 8783, .data_dir = "/data", .max_file_bytes = 1 << 20},
       [] { return 7U; },
-      [] {
-        return Instant{61'000, 1'000'000};
+      [this] {
+        return Instant{61'000, 1'000'000}.after_ms(passed_ms);
       },
       Instant{1'000, 940'000}};
 
   Backing() {
     reader.job_rows = {job_row("1-aaaaa", 1), job_row("2-bbbbb", 2)};
     reader.node_rows = {node_row("render-1", "3.4.1")};
+  }
+
+  // A user with a token, made behind the API's back; gives the field that a request of that user carries.
+  std::string key_of(const std::string& name, accounts::Role role) {
+    const accounts::ScriptKey key{"t" + name, accounts::random_secret()};
+    const bool is_added = book->add_user({.name = name, .role = role, .created_ms = 1}, "").has_value() &&
+                          book->add_token({.id = key.id, .user = name, .label = "test", .role = role},
+                                          accounts::hash_of(key.secret))
+                              .has_value();
+    KILN_ASSERT(is_added);
+    return "Authorization: Bearer " + to_text(key) + "\r\n";
   }
 };
 

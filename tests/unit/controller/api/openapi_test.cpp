@@ -1,6 +1,9 @@
 #include "api/openapi.h"
 
+#include <map>
 #include <set>
+
+#include "api/gate.h"
 
 #include "controller/api/fakes.h"
 
@@ -51,6 +54,44 @@ void every_route_is_described_and_every_description_is_a_route() {
   check(routes.size() > 30);
 }
 
+// The value of that extension of each operation: "GET /api/v1/jobs" -> "viewer".
+std::map<std::string, std::string> extensions(std::string_view yaml, std::string_view key) {
+  std::map<std::string, std::string> out;
+  std::string path;
+  std::string method;
+  for (std::size_t at = 0; at < yaml.size();) {
+    const std::size_t end = std::min(yaml.find('\n', at), yaml.size());
+    const std::string_view line = yaml.substr(at, end - at);
+    at = end + 1;
+    if (line.starts_with("  /")) path = line.substr(2, line.size() - 3);
+    if (line.starts_with("    ") && line.find_first_not_of(' ') == 4)
+      method = line.substr(4, line.size() - 5);
+    const std::string wanted = fmt::format("      {}: ", key);
+    if (line.starts_with(wanted)) out[method + " " + path] = line.substr(wanted.size());
+  }
+  return out;
+}
+
+void every_operation_says_who_may() {
+  const auto roles = extensions(kiln::api::openapi_yaml(), "x-kiln-role");
+  const auto nodes = extensions(kiln::api::openapi_yaml(), "x-kiln-nodes");
+  constexpr std::string_view role_names[] = {"anyone", "viewer", "artist", "operator", "administrator"};
+  constexpr std::string_view nodes_names[] = {"", "any", "own"};
+  for (const auto& access : kiln::api::access_table()) {
+    std::string method(to_string(access.method));
+    for (char& c : method) c = static_cast<char>(c + 32);
+    std::string path(access.pattern);
+    if (const auto dots = path.find("..."); dots != std::string::npos) path.erase(dots, 3);
+    const std::string operation = method + " " + path;
+    if (!roles.contains(operation)) print_error("%s\n", operation.c_str());
+    check(roles.contains(operation));
+    check_equal(roles.at(operation), role_names[static_cast<std::size_t>(access.least)]);
+    const auto found = nodes.find(operation);
+    check_equal(found == nodes.end() ? "" : found->second,
+                nodes_names[static_cast<std::size_t>(access.nodes)]);
+  }
+}
+
 void every_reference_leads_somewhere() {
   const std::string_view yaml = kiln::api::openapi_yaml();
   for (std::size_t at = 0; (at = yaml.find("#/components/", at)) != std::string_view::npos;) {
@@ -81,6 +122,7 @@ int main() {
   return kiln::test::run("openapi",
                          {{"every route is described and every description is a route",
                            every_route_is_described_and_every_description_is_a_route},
+                          {"every operation says who may", every_operation_says_who_may},
                           {"every reference leads somewhere", every_reference_leads_somewhere},
                           {"every field of a shape is described", every_field_of_a_shape_is_described}});
 }

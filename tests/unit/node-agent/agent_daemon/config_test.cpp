@@ -38,11 +38,11 @@ void a_controller_is_named_as_people_do() {
       {"http://farm:8780", "http://farm:8780", "farm"},
       {"http://farm:8780/", "http://farm:8780", "farm"},
       {"http://farm.lan", "http://farm.lan:80", "farm.lan"},
-      {"farm", "http://farm:8780", "farm"},
-      {"farm:9000", "http://farm:9000", "farm"},
-      {"10.0.0.5", "http://10.0.0.5:8780", "10.0.0.5"},
+      {"farm", "https://farm:8780", "farm"},
+      {"farm:9000", "https://farm:9000", "farm"},
+      {"10.0.0.5", "https://10.0.0.5:8780", "10.0.0.5"},
       {"http://[::1]:8780", "http://[::1]:8780", "::1"},
-      {"[fe80::1]", "http://[fe80::1]:8780", "fe80::1"},
+      {"[fe80::1]", "https://[fe80::1]:8780", "fe80::1"},
   };
   for (const auto& one : cases) {
     const auto url = kiln::agent::parse_controller(one.text);
@@ -54,11 +54,11 @@ void a_controller_is_named_as_people_do() {
 
 void a_wrong_address_is_refused_with_a_right_one() {
   for (const char* text :
-       {"", "http://", "https://farm:8780", "ftp://farm", "http://farm:8780/api", "farm:", "farm:x", "farm:0",
-        "farm:65536", "fe80::1", "[farm]", "[::1", "a b", "user@farm", "http://farm:1:2"}) {
+       {"", "http://", "ftp://farm", "http://farm:8780/api", "farm:", "farm:x", "farm:0", "farm:65536",
+        "fe80::1", "[farm]", "[::1", "a b", "user@farm", "http://farm:1:2"}) {
     const auto url = kiln::agent::parse_controller(text);
     check(!url.has_value());
-    check_contains(url.error().message, "write http://host:8780");
+    check_contains(url.error().message, "write https://host:8780");
   }
   for (const char* text : {"", ":8783", "farm:", "farm:99999", "mqtt://farm"}) {
     const auto endpoint = kiln::agent::parse_endpoint(text);
@@ -90,7 +90,7 @@ sleep = " systemctl  suspend "
 )");
   Config config;
   check_ok(kiln::agent::read_file(file.path, config));
-  check_equal(config.controller, "http://farm:8780");
+  check_equal(config.controller, "https://farm:8780");
   check_equal(config.name, "Box in the corner");
   check_equal(config.id->str(), "box-7");
   check_equal(config.data.string(), "/srv/kiln");
@@ -124,10 +124,10 @@ void a_wrong_line_is_named_with_what_would_be_right() {
       {"[power]\nsleep = 1", 2, "power.sleep: a text in quotes is expected"},
       {"[power]\nhibernate = \"x\"", 2, "no setting is called 'power.hibernate'"},
       {"\n\ncontroler = \"x\"", 3,
-       "no setting is called 'controler'; there are: blender, cache_gib, controller, "},
+       "no setting is called 'controler'; there are: blender, ca_fingerprint, cache_gib, "},
       {"[farm]\nslots = 1", 1, "no setting is called 'farm'"},
       {"controller = 7", 1, "controller: a text in quotes is expected"},
-      {"controller = \"https://x\"", 1, "controller: 'https://x' is no controller's address"},
+      {"controller = \"ftp://x\"", 1, "controller: 'ftp://x' is no controller's address"},
       {"id = \"Box 7\"", 1, "id: "},
       {"data = \"here\"", 1, "data: 'here' does not start with '/'"},
       {"name = \"a\\nb\"", 1, "name: one line"},
@@ -157,7 +157,7 @@ void flags_win_over_the_file() {
                               "/srv/a",     "--slots",  "2",          "--mqtt",       "b:1",   "--check"};
   const auto config = kiln::agent::read_command_line(std::size(argv), argv);
   check_ok(config);
-  check_equal(config->controller, "http://other:8780");
+  check_equal(config->controller, "https://other:8780");
   check_equal(*config->slots, 2U);
   check(!config->gpu_slots);
   check_equal(config->cache_gib, 7U);
@@ -186,7 +186,7 @@ void a_wrong_flag_is_named() {
     std::vector<const char*> flags;
     const char* message;
   } cases[] = {
-      {{"--controller", "https://x"}, "--controller: 'https://x' is no controller's address"},
+      {{"--controller", "ftp://x"}, "--controller: 'ftp://x' is no controller's address"},
       {{"--slots", "99"}, "--slots: \"auto\" or a whole number from 0 to 64 is expected"},
       {{"--slots", ""}, "--slots: "},
       {{"--gpu-slots", "-1"}, "--gpu-slots: "},

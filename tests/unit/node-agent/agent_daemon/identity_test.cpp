@@ -24,42 +24,27 @@ struct Folder {
   fs::path path;
 };
 
-void a_host_name_becomes_the_start_of_an_id() {
-  const struct {
-    const char* host;
-    const char* slug;
-  } cases[] = {
-      {"render07", "render07"},
-      {"Render-Box 07.lan", "render-box-07"},
-      {"--x--", "x"},
-      {"a__b", "a-b"},
-      {"", "box"},
-      {"...", "box"},
-      {"ÄÖ", "box"},
-      {"abcdefghijklmnopqrstuvwxyz0123456789", "abcdefghijklmnopqrstuvwx"},
-      {"abcdefghijklmnopqrstuvw-yz", "abcdefghijklmnopqrstuvw"},
-  };
-  for (const auto& one : cases) check_equal(kiln::agent::id_slug(one.host), one.slug);
-}
-
-void an_id_is_made_once() {
+void the_id_follows_from_the_key() {
   const Folder data;
   check(!kiln::agent::find_node_id(data.path)->has_value());
-  const auto id = kiln::agent::load_node_id(data.path);
+  const auto key = kiln::identity::Key::load_or_make(data.path / kiln::agent::key_name);
+  check_ok(key);
+  const auto id = kiln::agent::load_node_id(data.path, *key);
   check_ok(id);
-  check_equal(kiln::agent::load_node_id(data.path)->str(), id->str());
+  check_equal(id->str(), kiln::identity::id_of_key(key->public_key()));
   check_equal(kiln::agent::find_node_id(data.path)->value().str(), id->str());
-  data.write("node-id", "chosen-by-hand \n");
-  check_equal(kiln::agent::load_node_id(data.path)->str(), "chosen-by-hand");
+  data.write("node-id", "from-before \n");  // boxes of before there were keys keep theirs
+  check_equal(kiln::agent::load_node_id(data.path, *key)->str(), "from-before");
 }
 
 void a_damaged_id_is_refused_with_the_remedy() {
   const Folder data;
+  const auto key = kiln::identity::Key::make();
   for (const char* text : {"", "No Id", "a/b"}) {
     data.write("node-id", text);
-    const auto id = kiln::agent::load_node_id(data.path);
+    const auto id = kiln::agent::load_node_id(data.path, key);
     check(!id.has_value());
-    check_contains(id.error().message, "delete the file to get a new id");
+    check_contains(id.error().message, "delete the file");
   }
 }
 
@@ -104,8 +89,7 @@ void damaged_state_is_set_aside_and_work_goes_on() {
 int main() {
   return kiln::test::run(
       "agent identity",
-      {{"a host name becomes the start of an id", a_host_name_becomes_the_start_of_an_id},
-       {"an id is made once", an_id_is_made_once},
+      {{"the id follows from the key, and one of before is kept", the_id_follows_from_the_key},
        {"a damaged id is refused with the remedy", a_damaged_id_is_refused_with_the_remedy},
        {"state survives a restart", state_survives_a_restart},
        {"damaged state is set aside and work goes on", damaged_state_is_set_aside_and_work_goes_on}});
