@@ -47,7 +47,8 @@ void Broadcaster::node_changed(const scheduler::NodeRow& row, Instant now) {
     const std::lock_guard lock(mutex_);
     KnownNode& known = known_[row.id];
     known.hot = row.hot;
-    known.is_open = is_open(row.settings.schedule, now.unix_ms, runtime::utc_offset_s(now.unix_ms));
+    known.is_open =
+        scheduler::is_in_schedule(row.settings.schedule, now.unix_ms, runtime::utc_offset_s(now.unix_ms));
     known.scheduled = row.settings.schedule.empty() ? std::nullopt : std::optional(row);
   }
   ring_.publish("node", to_json(row, live_.node(row.id), now.unix_ms));
@@ -133,7 +134,8 @@ void Broadcaster::tick(Instant now, const payloads::ControllerSummary& summary) 
     const auto offset_s = runtime::utc_offset_s(now.unix_ms);
     for (const auto& [id, known] : known_) {
       if (!known.scheduled) continue;
-      if (is_open(known.scheduled->settings.schedule, now.unix_ms, offset_s) != known.is_open)
+      if (scheduler::is_in_schedule(known.scheduled->settings.schedule, now.unix_ms, offset_s) !=
+          known.is_open)
         turned.push_back(*known.scheduled);
     }
     if (summary_ != summary) {

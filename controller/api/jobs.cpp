@@ -8,7 +8,6 @@ namespace kiln::api {
 
 namespace {
 
-constexpr std::uint32_t max_rows = 1000;  // of one answer
 // A submission carries its manifest: a hundred thousand files with their paths and digests.
 constexpr std::size_t max_submission_bytes = payloads::max_manifest_bytes;
 constexpr std::size_t max_patch_bytes = 8ULL * 1024;
@@ -89,12 +88,8 @@ http::Response list(Api& api, http::Request& request) {
   if (const std::string* project = request.query_value("project")) query.project = *project;
   if (const std::string* sequence = request.query_value("sequence")) query.sequence = *sequence;
   if (const std::string* shot = request.query_value("shot")) query.shot = *shot;
-  const auto limit = query_number(request, "limit", query.limit, max_rows);
-  if (!limit) return http::problem(limit.error());
-  const auto before = query_number(request, "before", 0, 0xffffffffU);
-  if (!before) return http::problem(before.error());
-  query.limit = *limit;
-  query.before = *before;
+  if (const auto page = read_page(request, "before", &JobQuery::before, query); !page)
+    return http::problem(page.error());
   const auto jobs = api.reader.jobs(query);
   if (!jobs) return http::problem(jobs.error());
   return list_response("jobs", *jobs, [&](const scheduler::JobRow& job) { return shown(api, job); });
@@ -147,12 +142,8 @@ http::Response tasks(Api& api, http::Request& request) {
                       *text));
     }
   }
-  const auto from = query_number(request, "from", 0, 0xffffffffU);
-  if (!from) return http::problem(from.error());
-  const auto limit = query_number(request, "limit", query.limit, max_rows);
-  if (!limit) return http::problem(limit.error());
-  query.from = *from;
-  query.limit = *limit;
+  if (const auto page = read_page(request, "from", &TaskQuery::from, query); !page)
+    return http::problem(page.error());
   if (const std::string* name = request.query_value("step")) {
     const auto step = step_of(*job, *name);
     if (!step) return http::problem(step.error());

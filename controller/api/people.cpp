@@ -16,7 +16,6 @@ using accounts::Role;
 
 constexpr std::size_t max_body_bytes = 4ULL * 1024;
 constexpr std::size_t max_label = 64;
-constexpr std::uint32_t max_rows = 1000;
 // A token that nobody remembers should end some day; 0 asks for one that does not.
 constexpr std::uint32_t token_life_s = 365U * 24 * 3600;
 constexpr std::uint32_t longest_token_life_s = 20 * token_life_s;
@@ -341,12 +340,8 @@ http::Response remove_token(Api& api, http::Request& request) {
 
 http::Response list_deeds(Api& api, http::Request& request) {
   accounts::DeedQuery query;
-  const auto limit = query_number(request, "limit", query.limit, max_rows);
-  if (!limit) return http::problem(limit.error());
-  const auto before = query_number(request, "before", 0, 0xffffffffU);
-  if (!before) return http::problem(before.error());
-  query.limit = *limit;
-  query.before = *before;
+  if (const auto page = read_page(request, "before", &accounts::DeedQuery::before, query); !page)
+    return http::problem(page.error());
   if (const std::string* caller = request.query_value("caller")) query.caller = *caller;
   const auto deeds = api.book.deeds(query);
   if (!deeds) return http::problem(deeds.error());

@@ -10,17 +10,11 @@ namespace kiln::api {
 
 namespace {
 
-constexpr std::uint32_t max_rows = 1000;
-
 http::Response list(Api& api, http::Request& request, std::optional<JobId> job) {
   ResultQuery query;
   query.job = std::move(job);
-  const auto from = query_number(request, "from", 0, 0xffffffffU);
-  if (!from) return http::problem(from.error());
-  const auto limit = query_number(request, "limit", query.limit, max_rows);
-  if (!limit) return http::problem(limit.error());
-  query.from = *from;
-  query.limit = *limit;
+  if (const auto page = read_page(request, "from", &ResultQuery::from, query); !page)
+    return http::problem(page.error());
   const auto rows = api.reader.results(query);
   if (!rows) return http::problem(rows.error());
   return list_response("results", *rows, [](const scheduler::ResultRow& row) { return to_json(row); });

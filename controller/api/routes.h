@@ -35,6 +35,19 @@ Result<std::uint32_t> query_number(const http::Request& request, std::string_vie
 // As whom a job is submitted: the caller's name; of a local caller the X-Kiln-User header, "anonymous" when
 // absent. Errors: invalid.
 Result<std::string> user_of(http::Request& request);
+// What one page of a long list is: ?limit= (at most 1000) into query.limit, and where it begins, the
+// parameter of that name, into query.*place. Errors: invalid.
+template <class Query, class Number>
+Status read_page(const http::Request& request, std::string_view name, Number Query::*place, Query& query) {
+  constexpr std::uint32_t max_rows = 1000;
+  const auto begin = query_number(request, name, 0, 0xffffffffU);
+  if (!begin) return fail(begin.error());
+  const auto limit = query_number(request, "limit", query.limit, max_rows);
+  if (!limit) return fail(limit.error());
+  query.*place = *begin;
+  query.limit = *limit;
+  return {};
+}
 // {"<key>":[shape(row)…]}
 template <class Rows, class Shape>
 http::Response list_response(const char* key, const Rows& rows, const Shape& shape) {

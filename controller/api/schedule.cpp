@@ -12,7 +12,6 @@ namespace {
 
 constexpr std::array<std::string_view, 7> day_names = {"mon", "tue", "wed", "thu", "fri", "sat", "sun"};
 constexpr std::uint8_t all_days = 0x7F;
-constexpr std::uint16_t day_min = 24 * 60;
 
 std::optional<unsigned> day_of(std::string_view name) {
   const auto found = std::find(day_names.begin(), day_names.end(), name);
@@ -48,14 +47,10 @@ Result<std::uint16_t> parse_hour(std::string_view text) {
   if (text.size() == 5 && text[2] == ':' && is_digit(0) && is_digit(1) && is_digit(3) && is_digit(4)) {
     const int hours = (text[0] - '0') * 10 + (text[1] - '0');
     const int minutes = (text[3] - '0') * 10 + (text[4] - '0');
-    if (minutes < 60 && hours * 60 + minutes <= day_min)
+    if (minutes < 60 && hours * 60 + minutes <= scheduler::day_min)
       return static_cast<std::uint16_t>(hours * 60 + minutes);
   }
   return fail(Code::invalid, fmt::format("'{}' is no time of day; 00:00 to 24:00 is expected", text));
-}
-
-bool has_day(const scheduler::Window& window, unsigned day) {
-  return ((window.days >> day) & 1U) != 0;
 }
 
 }  // namespace
@@ -67,11 +62,11 @@ Result<scheduler::Window> parse_window(std::string_view days, std::string_view f
   if (!begin) return fail(begin.error());
   const auto end = parse_hour(to);
   if (!end) return fail(end.error());
-  if (*begin == day_min) return fail(Code::invalid, "24:00 begins no window: write the next day and 00:00");
+  if (*begin == scheduler::day_min) return fail(Code::invalid, "24:00 begins no window: write the next day and 00:00");
   scheduler::Window window;
   window.days = *which;
   window.from_min = *begin;
-  window.to_min = *end == 0 ? day_min : *end;
+  window.to_min = *end == 0 ? scheduler::day_min : *end;
   return window;
 }
 
@@ -125,21 +120,6 @@ Result<std::vector<scheduler::Window>> read_schedule(const Json& list) {
     out.push_back(*window);
   }
   return out;
-}
-
-bool is_open(const std::vector<scheduler::Window>& schedule, std::int64_t unix_ms,
-             std::int32_t utc_offset_s) {
-  if (schedule.empty()) return true;
-  const std::int64_t minutes = (unix_ms / 1000 + utc_offset_s) / 60;
-  const auto minute = static_cast<std::uint16_t>(minutes % day_min);
-  const auto today = static_cast<unsigned>((minutes / day_min + 3) % 7);  // 1970-01-01 was a Thursday
-  const unsigned yesterday = (today + 6) % 7;
-  return std::any_of(schedule.begin(), schedule.end(), [&](const scheduler::Window& window) {
-    const bool is_overnight = window.to_min <= window.from_min;
-    if (!is_overnight) return has_day(window, today) && minute >= window.from_min && minute < window.to_min;
-    return (has_day(window, today) && minute >= window.from_min) ||
-           (has_day(window, yesterday) && minute < window.to_min);
-  });
 }
 
 }  // namespace kiln::api

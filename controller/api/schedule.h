@@ -24,7 +24,4 @@ std::string hour_text(std::uint16_t minutes);                            // 450:
 Json to_json(const scheduler::Window& window);                           // {"days","from","to"}
 Result<std::vector<scheduler::Window>> read_schedule(const Json& list);  // as to_json writes them
 
-// True when one of the windows is open at that moment; without windows always.
-bool is_open(const std::vector<scheduler::Window>& schedule, std::int64_t unix_ms, std::int32_t utc_offset_s);
-
 }  // namespace kiln::api

@@ -96,7 +96,8 @@ void set_settings(Json& json, const scheduler::NodeSettings& settings, std::int6
   Json schedule(Json::Array{});
   for (const auto& window : settings.schedule) schedule.push(to_json(window));
   json.set("schedule", std::move(schedule));
-  if (!is_open(settings.schedule, now_ms, runtime::utc_offset_s(now_ms))) json.set("off_hours", true);
+  if (!scheduler::is_in_schedule(settings.schedule, now_ms, runtime::utc_offset_s(now_ms)))
+    json.set("off_hours", true);
   if (settings.soft_c) json.set("soft_c", *settings.soft_c);
   if (settings.hard_c) json.set("hard_c", *settings.hard_c);
   if (settings.sleep_after_s != 0) json.set("sleep_after_s", settings.sleep_after_s);

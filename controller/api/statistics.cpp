@@ -7,7 +7,6 @@ namespace kiln::api {
 
 namespace {
 
-constexpr std::uint32_t max_rows = 1000;   // of one answer
 constexpr std::uint32_t max_hours = 1000;  // six weeks
 constexpr std::int64_t hour_ms = 3'600'000;
 
@@ -51,12 +50,8 @@ http::Response productions(Api& api, http::Request& request) {
   if (const std::string* sequence = request.query_value("sequence")) query.sequence = *sequence;
   if (query.sequence && !query.project)
     return http::problem(400, "?sequence= goes with ?project=: two projects may have one of that name");
-  const auto from = query_number(request, "from", 0, 0xffffffffU);
-  if (!from) return http::problem(from.error());
-  const auto limit = query_number(request, "limit", query.limit, max_rows);
-  if (!limit) return http::problem(limit.error());
-  query.from = *from;
-  query.limit = *limit;
+  if (const auto page = read_page(request, "from", &ProductionQuery::from, query); !page)
+    return http::problem(page.error());
   const auto rows = api.reader.productions(query);
   if (!rows) return http::problem(rows.error());
   return list_response("productions", *rows,

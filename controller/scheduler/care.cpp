@@ -17,7 +17,6 @@ namespace kiln::scheduler {
 
 namespace {
 
-constexpr std::int64_t day_min = 24 * 60;
 constexpr std::int64_t again_ms =
     60'000;                       // a reboot, a sleep or a magic packet that had no effect is repeated
 constexpr int wakes_at_once = 4;  // looked at a tick: not the whole farm's fuse at once
@@ -26,25 +25,7 @@ tl::unexpected<Error> no_such_node(const NodeId& id) {
   return fail(Code::not_found, fmt::format("there is no node {}", id.str()));
 }
 
-bool covers(const Window& window, std::int64_t minute) {
-  const auto is_on = [&](std::int64_t day) { return ((window.days >> ((day + 7) % 7)) & 1U) != 0; };
-  const auto day = minute / day_min;
-  const auto at = minute % day_min;
-  if (window.to_min > window.from_min) return is_on(day) && at >= window.from_min && at < window.to_min;
-  return (is_on(day) && at >= window.from_min) || (is_on(day - 1) && at < window.to_min);
-}
-
 }  // namespace
-
-bool is_in_schedule(const std::vector<Window>& schedule, std::int64_t unix_ms, std::int32_t utc_offset_s) {
-  if (schedule.empty()) return true;
-  constexpr std::int64_t week_min = 7 * day_min;
-  constexpr std::int64_t first_monday_min = 4 * day_min;  // 1970-01-05
-  const auto minute = unix_ms / 60'000 + utc_offset_s / 60 - first_monday_min;
-  const auto of_week = ((minute % week_min) + week_min) % week_min;
-  return std::any_of(schedule.begin(), schedule.end(),
-                     [&](const auto& window) { return covers(window, of_week); });
-}
 
 void Turn::check_window(Node& node) {
   const bool is_in = is_in_schedule(node.row.settings.schedule, now_.unix_ms, data_.utc_offset_s);

@@ -288,9 +288,6 @@ struct Limit {
   std::uint64_t used = 0;
 };
 
-// Whether the local time of that moment lies within one of the windows; always when there is none.
-bool is_in_schedule(const std::vector<Window>& schedule, std::int64_t unix_ms, std::int32_t utc_offset_s);
-
 struct FarmState::Data {
   explicit Data(const Policy& the_policy) : policy(the_policy) {}
 

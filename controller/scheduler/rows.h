@@ -211,12 +211,16 @@ enum class NodePresence : std::uint8_t { unknown, online, draining, offline };
 
 // When a node may render: on these days, from minute to minute of the controller's local day; to <= from
 // ends on the next day.
+inline constexpr std::int64_t day_min = 24 * 60;  // minutes of a day
 struct Window {
   std::uint8_t days = 0x7F;     // bit 0: Monday
   std::uint16_t from_min = 0;   // 0 to 1439
   std::uint16_t to_min = 1440;  // 1 to 1440
   friend bool operator==(const Window&, const Window&) = default;
 };
+
+// Whether the local time of that moment lies within one of the windows; always when there is none.
+bool is_in_schedule(const std::vector<Window>& schedule, std::int64_t unix_ms, std::int32_t utc_offset_s);
 
 // What a person wants of a node, kept across restarts.
 struct NodeSettings {

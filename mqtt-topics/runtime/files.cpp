@@ -64,6 +64,14 @@ Status write_all(int fd, std::string_view bytes, std::string_view what) {
   return {};
 }
 
+Status write_file_in(int folder, const std::string& name, std::string_view bytes) {
+  if (::unlinkat(folder, name.c_str(), 0) != 0 && errno != ENOENT)
+    return fail(os_error(errno, fmt::format("replacing {}", name)));
+  const Fd file(::openat(folder, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!file) return fail(os_error(errno, fmt::format("writing {}", name)));
+  return write_all(file.get(), bytes, fmt::format("while writing {}", name));
+}
+
 Status write_file_atomically(const fs::path& path, std::string_view bytes, mode_t mode) {
   static std::atomic<std::uint64_t> count = 0;  // two threads may write the same file
   const fs::path temporary = fmt::format("{}.{}-{}.tmp", path.native(), ::getpid(), ++count);

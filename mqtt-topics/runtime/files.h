@@ -21,6 +21,10 @@ Error os_error(int error, std::string_view doing);
 // path.
 Status write_file_atomically(const std::filesystem::path& path, std::string_view bytes, mode_t mode = 0644);
 
+// A file of that folder, whose other users are not trusted: made anew in place of whatever has that name,
+// 0600. Errors as above.
+Status write_file_in(int folder, const std::string& name, std::string_view bytes);
+
 // Errors: not_found; too_large over max_bytes; denied, io.
 Result<std::string> read_file(const std::filesystem::path& path, std::size_t max_bytes);
 

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -142,13 +143,14 @@ bool limit(int which, std::uint64_t value) {
 
 // Ours without what speaks to systemd in our name, and with the changes.
 std::vector<std::string> environment(const std::vector<std::pair<std::string, std::string>>& changes,
-                                     const std::vector<std::string>& without) {
+                                     const std::vector<std::string>& without, const Launcher* launcher) {
   std::map<std::string, std::string> all;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
     const auto equals = text.find('=');
     if (equals == std::string_view::npos) continue;
     const auto name = text.substr(0, equals);
+    if (launcher != nullptr && !launcher->passes_on(name)) continue;
     if (name != "NOTIFY_SOCKET" && !name.starts_with("WATCHDOG_")) all.emplace(name, text.substr(equals + 1));
   }
   for (const auto& name : without) all.erase(name);
@@ -237,11 +239,12 @@ Result<Process> Process::spawn(const SpawnOptions& options) {
   const auto program = find_program(
       options.argv[0], path == options.environment.end() ? std::nullopt : std::optional(path->second));
   if (!program) return fail(program.error());
+  auto env_texts = environment(options.environment, options.without, options.launcher);
+  if (options.launcher != nullptr) return launch(options, *program, env_texts);
   auto trouble_pipe = make_pipe();
   if (!trouble_pipe) return fail(std::move(trouble_pipe.error()));
 
   auto argv_texts = options.argv;
-  auto env_texts = environment(options.environment, options.without);
   const auto argv = pointers(argv_texts);
   const auto envp = pointers(env_texts);
   Fd null;
@@ -305,6 +308,7 @@ Process::~Process() {
 Process::Process(Process&& other) noexcept
     : pid_(std::exchange(other.pid_, 0)),
       pidfd_(std::move(other.pidfd_)),
+      reaper_(std::move(other.reaper_)),
       status_(other.status_),
       keeps_group_(other.keeps_group_) {}
 
@@ -313,6 +317,7 @@ Process& Process::operator=(Process&& other) noexcept {
     kill();
     pid_ = std::exchange(other.pid_, 0);
     pidfd_ = std::move(other.pidfd_);
+    reaper_ = std::move(other.reaper_);
     status_ = other.status_;
     keeps_group_ = other.keeps_group_;
   }
@@ -323,13 +328,43 @@ std::optional<ExitStatus> Process::wait(Milliseconds time) {
   if (!running()) return status_;
   if (!wait_readable(pidfd_.get(), time)) return std::nullopt;
   // Before it is reaped: its group's number is ours only as long as it is a zombie or has members.
-  if (!keeps_group_) ::kill(-pid_, SIGKILL);
-  status_ = to_status(reap(pid_));
+  if (!keeps_group_) signal(SIGKILL);
+  status_ = ask_end();
   return status_;
 }
 
+ExitStatus Process::ask_end() const {
+  if (!reaper_) return to_status(reap(pid_));
+  int status = 0;
+  const char ask = 'r';
+  ssize_t got = -1;
+  if (::send(reaper_.get(), &ask, 1, MSG_NOSIGNAL) == 1) {
+    do {
+      got = ::recv(reaper_.get(), &status, sizeof status, MSG_WAITALL);
+    } while (got < 0 && errno == EINTR);
+  }
+  // Who would know is gone, and took it along.
+  return got == sizeof status ? to_status(status) : ExitStatus{0, SIGKILL};
+}
+
 void Process::signal(int number) const {
-  if (running()) ::kill(-pid_, number);
+  if (!running()) return;
+  // Nobody holds the number for us any more when the reaper is gone: it may be another's.
+  pollfd alive{reaper_ ? reaper_.get() : -1, 0, 0};
+  if (::poll(&alive, 1, 0) > 0) return;
+  ::kill(-pid_, number);
+}
+
+Result<Process> Process::launch(const SpawnOptions& options, const fs::path& program,
+                                const std::vector<std::string>& environment) {
+  auto launched = options.launcher->launch(options, program, environment);
+  if (!launched) return fail(std::move(launched.error()));
+  Process process;
+  process.pid_ = launched->pid;
+  process.pidfd_ = std::move(launched->pidfd);
+  process.reaper_ = std::move(launched->reaper);
+  process.keeps_group_ = options.keeps_group;
+  return process;
 }
 
 ExitStatus Process::stop(Milliseconds grace) {
@@ -371,6 +406,7 @@ Result<Captured> run_capture(const std::vector<std::string>& argv, const Capture
   spawn.environment = options.environment;
   spawn.limits = options.limits;
   spawn.niceness = options.niceness;
+  spawn.launcher = options.launcher;
   spawn.descriptors = {{pipe->write.get(), STDOUT_FILENO}, {pipe->write.get(), STDERR_FILENO}};
   auto process = Process::spawn(spawn);
   if (!process) return fail(std::move(process.error()));

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -30,6 +31,8 @@ struct Limits {
   std::uint64_t cpu_s = 0;         // RLIMIT_CPU
 };
 
+class Launcher;
+
 struct SpawnOptions {
   // argv[0] is looked up in PATH, the one in `environment` if there is one, unless it holds a '/'.
   std::vector<std::string> argv;
@@ -42,8 +45,34 @@ struct SpawnOptions {
   // every other one is closed.
   std::vector<std::pair<int, int>> descriptors;
   Limits limits;
-  int niceness = 0;          // added to ours; 19 is the least urgent
-  bool keeps_group = false;  // what it left behind in its group when it ended by itself lives on
+  int niceness = 0;              // added to ours; 19 is the least urgent
+  bool keeps_group = false;      // what it left behind in its group when it ended by itself lives on
+  Launcher* launcher = nullptr;  // starts there; borrowed for the call; `limits` are not for it
+};
+
+// A child of somebody else, who starts it for us.
+struct Launched {
+  pid_t pid = 0;  // as we see it
+  Fd pidfd;
+  Fd reaper;  // a byte is answered by its wait status, an int, once it has ended: until then its pid is its
+              // own
+};
+
+// Where children may be started instead of here: a cage. For one thread at a time.
+class Launcher {
+ public:
+  virtual ~Launcher() = default;
+  // `program` is found, `environment` complete. Errors: those of Process::spawn.
+  virtual Result<Launched> launch(const SpawnOptions& options, const std::filesystem::path& program,
+                                  const std::vector<std::string>& environment) = 0;
+  // Whether that variable of ours is passed on.
+  [[nodiscard]] virtual bool passes_on(std::string_view variable) const = 0;
+  // What runs in there now and is not of an outer level may go on until its level is swept.
+  virtual void keep(std::size_t level) = 0;
+  // Kills what runs in there, but for what was kept of levels below `level` and its children.
+  virtual void sweep(std::size_t level) = 0;
+  // Why it killed everything by itself, once: a limit; "" when it did not.
+  virtual std::string trouble() = 0;
 };
 
 // One child in a process group of its own. The kernel kills the child when this process ends, however that
@@ -75,8 +104,13 @@ class Process {
   ExitStatus kill();
 
  private:
+  static Result<Process> launch(const SpawnOptions& options, const std::filesystem::path& program,
+                                const std::vector<std::string>& environment);
+  [[nodiscard]] ExitStatus ask_end() const;
+
   pid_t pid_ = 0;
   Fd pidfd_;
+  Fd reaper_;  // of one that a Launcher started
   std::optional<ExitStatus> status_;
   bool keeps_group_ = false;
 };
@@ -89,6 +123,7 @@ struct CaptureOptions {
   std::chrono::milliseconds timeout{60'000};
   std::size_t max_output_bytes = 1024ULL * 1024;  // what comes after is read and thrown away
   int cancel_fd = -1;                             // readable: stop it (an EventFd's)
+  Launcher* launcher = nullptr;                   // see SpawnOptions
 };
 struct Captured {
   ExitStatus status;

@@ -146,7 +146,8 @@ class Run {
       is_notified_ = true;
       kill_at_ = kill_at;
       const auto info = Json::object({{"NotifyEnd", utc(runtime::now().after_ms(notify_ms).unix_ms)}}).dump();
-      if (const auto written = runtime::write_file_atomically(command_.cancel_info, info, 0600); !written)
+      if (const auto written = runtime::write_file_in(command_.folder->get(), command_.cancel_info, info);
+          !written)
         note(written.error().message);
       note(fmt::format("Sending SIGTERM; it has {} s to end", (notify_ms + 999) / 1000));
       process_.signal(SIGTERM);
@@ -159,8 +160,16 @@ class Run {
     // It and its group stand still, so that it starts no more; then those that left the group, while they can
     // still be found as its descendants.
     process_.signal(SIGSTOP);
-    kill_leftovers(command_.marker, process_.pid());
+    kill_rest(process_.pid());
     process_.signal(SIGKILL);
+  }
+
+  void kill_rest(pid_t root = 0) {
+    if (auto* launcher = command_.spawn.launcher) {
+      launcher->sweep(command_.level);
+    } else {
+      kill_leftovers(command_.marker, root);
+    }
   }
 
   void hear() {
@@ -186,9 +195,12 @@ class Run {
   Result<CommandEnd> finish() {
     has_ended_ = true;
     const bool leaves_background = command_.leaves_background && !is_notified_ && !is_killed_;
+    auto* launcher = command_.spawn.launcher;
     if (!leaves_background) {
       process_.signal(SIGKILL);  // its group; it has ended itself
-      kill_leftovers(command_.marker);
+      kill_rest();
+    } else if (launcher != nullptr) {
+      launcher->keep(command_.level);
     }
     std::size_t last_words = 0;
     while (output_ && last_words < max_last_words) {
@@ -206,6 +218,7 @@ class Run {
     CommandEnd out;
     out.status = process_.wait(Milliseconds(-1)).value_or(runtime::ExitStatus{});
     out.cause = cause_;
+    if (launcher != nullptr && !out.status.ok()) out.trouble = launcher->trouble();
     if (leaves_background) out.background = std::move(output_);
     return out;
   }

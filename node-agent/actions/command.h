@@ -28,10 +28,14 @@ struct Command {
   runtime::SpawnOptions spawn;  // descriptors are set by run_command
   std::string marker;           // see leftovers.h
   bool leaves_background = false;
+  // With a launcher: environments that stand around it, whose background goes on; what it leaves itself, if
+  // it may, is the next one's.
+  std::size_t level = 0;
   std::optional<std::int64_t> timeout_ms;
   bool notifies = false;  // SIGTERM first
   std::int64_t notify_ms = 0;
-  std::filesystem::path cancel_info;  // the file that says when a notification's time is over
+  std::string cancel_info;  // the file that says when a notification's time is over, below:
+  const runtime::Fd* folder = nullptr;
   // Not the action's own: what whoever runs it allows. Its notification is cut to limit_notify_ms then.
   std::optional<std::int64_t> limit_ms = {};
   std::optional<std::int64_t> silence_ms = {};  // without a line of output
@@ -43,6 +47,7 @@ enum class Cause { itself, timeout, limit, silence, cancelled, bad_message };
 struct CommandEnd {
   runtime::ExitStatus status;
   Cause cause = Cause::itself;  // why it was made to end
+  std::string trouble = {};     // what its launcher ended it for
   runtime::Fd background;       // leaves_background: what others may still write to
 };
 

@@ -1,5 +1,6 @@
 #include "actions/session.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -93,7 +94,8 @@ struct Session::State {
 
   Config config;
   fs::path folder;
-  std::string marker;  // of everything in this session, with a '/' at its end
+  runtime::Fd folder_fd;  // the folder itself, whatever its name leads to by now
+  std::string marker;     // of everything in this session, with a '/' at its end
   openjd::Symbols symbols;
   Variables variables;
   Redaction redaction;
@@ -125,7 +127,9 @@ struct Session::State {
   bool may_start() { return !is_over && cancel.take().count == 0; }
 
   // A folder of our own, so that nothing of ours meets what actions make in theirs.
-  fs::path files_folder() const { return folder / "embedded_files"; }
+  fs::path files_folder() const {
+    return config.files_root.empty() ? folder / "embedded_files" : config.files_root / folder.filename();
+  }
   std::string next_part(std::string_view what) { return fmt::format("{}-{}", what, ++parts); }
 
   // ---- what it says
@@ -236,6 +240,8 @@ struct Session::State {
     auto resolved = variables.resolve(config.environment);
     out.spawn.environment = std::move(resolved.set);
     out.spawn.without = std::move(resolved.unset);
+    out.spawn.launcher = config.launcher;
+    out.level = act.stage == Stage::enter ? entered.size() - 1 : entered.size();
     out.marker = marker + act.marker;
     out.leaves_background = act.stage == Stage::enter;
     if (action.timeout_s) out.timeout_ms = to_ms(action.timeout_s->value);
@@ -243,7 +249,8 @@ struct Session::State {
     const auto usual_s = act.stage == Stage::run ? task_notify_s : environment_notify_s;
     const auto& period = action.cancelation.notify_period_s;
     out.notify_ms = to_ms(period ? period->value : usual_s);
-    out.cancel_info = folder / "cancel_info.json";
+    out.cancel_info = "cancel_info.json";
+    out.folder = &folder_fd;
     out.limit_ms = act.limits.run_ms;
     out.silence_ms = act.limits.silence_ms;
     out.limit_notify_ms = act.hurries ? 0 : limit_notify_ms;
@@ -318,6 +325,11 @@ struct Session::State {
         break;
       case Cause::itself:
         if (end.status.ok()) break;
+        if (!end.trouble.empty()) {
+          out.ending = Ending::over_bounds;
+          out.message = because(end.trouble);
+          break;
+        }
         out.ending = Ending::failed;
         out.message = because(fail_text.empty() ? end.status.str() : fail_text);
         break;
@@ -380,7 +392,10 @@ struct Session::State {
       leaving.hurries = within_ms.has_value();
       result = perform(leaving);
     }
-    kill_leftovers(marker + enter_marker(entered.size() - 1));
+    if (config.launcher != nullptr)
+      config.launcher->sweep(entered.size() - 1);
+    else
+      kill_leftovers(marker + enter_marker(entered.size() - 1));
     if (entered.back().has_background) backgrounds.pop_back();
     variables.leave();
     entered.pop_back();
@@ -431,7 +446,12 @@ struct Session::State {
 Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Session::~Session() {
-  kill_leftovers(state_->marker);
+  auto& config = state_->config;
+  if (config.launcher != nullptr)
+    config.launcher->sweep(0);
+  else
+    kill_leftovers(state_->marker);
+  if (!config.files_root.empty()) remove_folder(state_->files_folder());
   if (!state_->config.keeps_folder) remove_folder(state_->folder);
 }
 
@@ -447,6 +467,9 @@ Result<std::unique_ptr<Session>> Session::open(Config config) {
     return fail(runtime::os_error(errno, fmt::format("making the session's folder {}", pattern)));
   auto state = std::make_unique<State>();
   state->folder = pattern;
+  auto opened = runtime::open_file(pattern, O_PATH | O_DIRECTORY);
+  if (!opened) return fail(std::move(opened.error()));
+  state->folder_fd = std::move(*opened);
   state->marker = fmt::format("{}/", state->folder.filename().native());
   state->config = std::move(config);
   auto session = std::unique_ptr<Session>(new Session(std::move(state)));

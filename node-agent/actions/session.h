@@ -39,6 +39,7 @@ enum class Ending {
   timed_out,  // the action's own time, or Limits::run_ms
   silent,     // Limits::silence_ms
   cancelled,
+  over_bounds,  // its launcher ended it, for what it used
 };
 
 // What the session's owner allows, whatever the template says. None: no limit.
@@ -68,6 +69,11 @@ class Session {
     std::map<std::string, std::string, std::less<>> paths = {};
     // Over ours, under those of the environments: CUDA_VISIBLE_DEVICES and its like.
     std::vector<std::pair<std::string, std::string>> environment;
+    // Where its processes run; none: as ours do. Outlives the session.
+    runtime::Launcher* launcher = nullptr;
+    // Where embedded files go that a launcher's processes see, and cannot change; exists. "": the session's
+    // folder.
+    std::filesystem::path files_root = {};
     // All from the thread that runs an action.
     std::function<void(const LogLine&)> on_line;
     std::function<void(double percent)> on_progress;         // of the action, 0 to 100

@@ -22,6 +22,8 @@
 
 #include "base/json.h"
 #include "base/version.h"
+#include "cage/cage.h"
+#include "daemon/cages.h"
 #include "daemon/discovery.h"
 #include "daemon/programs.h"
 #include "daemon/rest.h"
@@ -250,6 +252,7 @@ struct Agent::Parts {
         slots_(slots_of(config_, hardware_.gpus)),
         planner_(node_, slots_, state_.epoch(), journalled(delivery_), policy(config_)),
         runner_(session_config()) {
+    look_at_cages();
     away_since_ms_ = now_.mono_ms;
     discovery_.emplace(
         config_, node_, key_, credentials_,
@@ -302,6 +305,17 @@ struct Agent::Parts {
 
   session::Config session_config() {
     session::Config session;
+    if (config_.cage.enabled) {
+      session.cage = cage_config(config_, hardware_, slots_.with_gpu, slots_.count);
+      session.cage->service = cage::find_service();
+      log::info("agent", "each slot's tasks run in cages: {}{}", describe(*session.cage),
+                session.cage->service.empty()
+                    ? "; without systemd's control groups, bounds are kept by watching"
+                    : "");
+    } else {
+      log::warn("agent",
+                "[cage] enabled = false: tasks run as this agent does and see what it sees, its key too");
+    }
     session.scratch = config_.data / "scratch";
     session.blender = config_.blender;
     session.slots = slots_.count;
@@ -354,6 +368,18 @@ struct Agent::Parts {
     if (inbox_.size() < inbox_bound - inbox_reserve) (void)inbox_.push(std::move(item));
   }
 
+  // A box whose cages do not work takes no tasks until they do, or until it is told to do without.
+  void look_at_cages() {
+    if (!config_.cage.enabled) return;
+    const auto works = cage::try_out(config_.data, cage::find_service());
+    if (works.has_value() == works_) return;
+    works_ = works.has_value();
+    if (!works_) log::error("agent", "this box takes no tasks: {}", works.error().message);
+    post(planner::CageTrouble{!works_,
+                              works_ ? "cages for tasks work again"
+                                     : fmt::format("this box takes no tasks: {}", works.error().message)});
+  }
+
   // What the watching thread knows.
   struct Survey {
     explicit Survey(const Config& config) : programs(config) {}
@@ -364,6 +390,7 @@ struct Agent::Parts {
 
   void watch(Survey& survey) {
     if (survey.round % survey_rounds == 0) {
+      if (!works_) look_at_cages();  // an installation needs no restart
       const auto& renderers = survey.programs.look();
       if (!survey.programs.has_blender() && survey.round == 0)
         log::warn("agent", "{}", no_renderer(config_.blender));
@@ -754,6 +781,8 @@ struct Agent::Parts {
   std::int64_t host_due_ms_ = 0;
   const bool is_under_systemd_ = std::getenv("NOTIFY_SOCKET") != nullptr;
   std::int64_t systemd_due_ms_ = 0;
+
+  bool works_ = true;  // cages do; the watching thread's once there is one
 
   std::optional<Discovery> discovery_;
   std::optional<Every> watching_;

@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "base/version.h"
+#include "cage/cage.h"
+#include "daemon/cages.h"
 #include "daemon/discovery.h"
 #include "daemon/identity.h"
 #include "daemon/programs.h"
@@ -32,7 +34,22 @@ std::string size(std::uint64_t mib) {
   return fmt::format("{:.1f} GiB", static_cast<double>(mib) / 1024);
 }
 
-void show_hardware(const Config& config) {
+// Whether tasks find what they run in.
+bool show_cage(const Config& config, const telemetry::Hardware& hardware, const planner::Slots& slots) {
+  if (!config.cage.enabled) {
+    row("cage", "none: [cage] enabled = false; tasks run as this agent does and see what it sees");
+    return true;
+  }
+  const auto works = cage::try_out(std::filesystem::temp_directory_path(), {});
+  if (!works) {
+    row("cage", works.error().message);
+    return false;
+  }
+  row("cage", describe(cage_config(config, hardware, slots.with_gpu, slots.count)));
+  return true;
+}
+
+bool show_hardware(const Config& config) {
   telemetry::Config sensors;
   sensors.data_dir = config.data;
   // The data folder may not be made yet: its disk is that of the nearest folder above it.
@@ -62,6 +79,7 @@ void show_hardware(const Config& config) {
   row("slots", fmt::format("{}: {} with a GPU each, {} without", slots.count, slots.with_gpu,
                            slots.count - slots.with_gpu));
   for (std::uint32_t i = 0; i < slots.with_gpu; ++i) row(fmt::format("slot {}", i), hardware.gpus[i].name);
+  return show_cage(config, hardware, slots);
 }
 
 }  // namespace
@@ -77,7 +95,7 @@ bool check_box(const Config& config) {
   } else {
     row("node", *id ? (*id)->str() : "no id yet: it is made at the first start");
   }
-  show_hardware(config);
+  is_fine = show_hardware(config) && is_fine;
 
   if (!config.tags.empty()) row("tags", fmt::format("{}", fmt::join(config.tags, ", ")));
   const auto mac = mac_towards(host_of(config.controller), config.sysfs);

@@ -25,6 +25,8 @@ namespace {
 constexpr std::uint16_t default_http_port = 8780;
 constexpr std::uint16_t default_mqtt_port = 8783;
 constexpr std::int64_t max_cache_gib = 1'000'000;
+constexpr std::int64_t max_cage_mib = 1'000'000'000;
+constexpr std::int64_t max_cage_processes = 1'000'000;
 const char* const default_file = "/etc/kiln/agent.toml";
 
 bool is_host(std::string_view text) {
@@ -245,6 +247,28 @@ Status set_command(std::vector<std::string>& out, const std::string& value) {
   return {};
 }
 
+runtime::Setter flag_setting(bool& out) {
+  return [&out](const runtime::SettingValue& value) -> Status {
+    const auto* flag = std::get_if<bool>(&value);
+    if (flag == nullptr) return fail(Code::invalid, "true or false is expected");
+    out = *flag;
+    return {};
+  };
+}
+Status set_read_only(Config& config, const std::vector<std::string>& values) {
+  config.cage.read_only.clear();
+  for (const auto& value : values) {
+    const auto path = fs::path(value).lexically_normal();
+    if (!value.starts_with('/') || path == "/") {
+      return fail(Code::invalid,
+                  fmt::format("'{}' is no folder to let tasks read: a path as in \"/mnt/assets\" is expected",
+                              value));
+    }
+    config.cage.read_only.push_back(path);
+  }
+  return {};
+}
+
 runtime::Settings settings(Config& config) {
   using runtime::number_setting;
   using runtime::text_setting;
@@ -265,6 +289,12 @@ runtime::Settings settings(Config& config) {
                                        R"(a list of texts is expected, as in ["ffmpeg", "povray"])")},
       {"power.reboot", text_setting([&](const auto& value) { return set_command(config.reboot, value); })},
       {"power.sleep", text_setting([&](const auto& value) { return set_command(config.sleep, value); })},
+      {"cage.enabled", flag_setting(config.cage.enabled)},
+      {"cage.memory_mib", number_setting(config.cage.memory_mib, 0, max_cage_mib)},
+      {"cage.max_processes", number_setting(config.cage.max_processes, 0, max_cage_processes)},
+      {"cage.scratch_gib", number_setting(config.cage.scratch_gib, 1, max_cache_gib)},
+      {"cage.read_only", texts_setting([&](const auto& values) { return set_read_only(config, values); },
+                                       R"(a list of paths is expected, as in ["/mnt/assets"])")},
       {"blender", text_setting([&](const auto& value) { return set_program(config.blender, value); })},
       {"cache_gib", number_setting(config.cache_gib, 1, max_cache_gib)},
       {"sysfs", text_setting([&](const auto& value) { return set_path(config.sysfs, value); })},

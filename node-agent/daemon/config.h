@@ -9,6 +9,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "cage/plan.h"
 
 namespace kiln::agent {
 
@@ -48,6 +49,7 @@ struct Config {
   // Programs with their arguments; empty: the controller may not ask for it.
   std::vector<std::string> reboot;
   std::vector<std::string> sleep;
+  cage::Settings cage;  // what tasks run in
   std::filesystem::path sysfs = "/sys";
   std::optional<Endpoint> mqtt;  // absent: the controller says
   bool check = false;            // --check: look, print, exit

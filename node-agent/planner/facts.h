@@ -86,6 +86,12 @@ struct DiskPressure {
   std::string message;  // for people
 };
 
+// What tasks run in cannot be made on this box, or can again: until then it takes nothing.
+struct CageTrouble {
+  bool is_broken = false;
+  std::string message;  // for people
+};
+
 // A restart or a sleep came to nothing. Told once the box is at the broker again.
 struct RestFailed {
   std::string message;  // for people
@@ -101,6 +107,6 @@ struct Tick {};
 
 using Fact = std::variant<CommandReceived, BrokerConnected, BrokerLost, StatusSeen, ControllerSeen,
                           FarmChanged, InfoChanged, ProgressMade, AttemptEnded, Delivered, WarmChanged,
-                          DiskPressure, RestFailed, StopAsked, Tick>;
+                          DiskPressure, CageTrouble, RestFailed, StopAsked, Tick>;
 
 }  // namespace kiln::planner

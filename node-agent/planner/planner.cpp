@@ -214,6 +214,16 @@ class Step {
     changed_ = true;
   }
 
+  void operator()(const CageTrouble& fact) {
+    if (fact.is_broken == s_.cage_broken_) return;
+    const auto before = s_.node_state();
+    s_.cage_broken_ = fact.is_broken;
+    event(fact.is_broken ? "no-cage" : "cage-back", fact.message);
+    if (fact.is_broken) advance_all(Stage::queued, On::drain);
+    if (s_.connected_ && s_.node_state() != before) publish_status();
+    changed_ = true;
+  }
+
   void operator()(const RestFailed& fact) { event("rest-failed", fact.message); }
 
   // ---- from the shell ---------------------------------------------------------------------------
@@ -272,6 +282,11 @@ class Step {
     }
     if (s_.disk_full_)
       return ack(cid, Code::full, "this box's disk is full; free some, or give the task to another");
+    if (s_.cage_broken_) {
+      return ack(cid, Code::unavailable,
+                 "this box cannot make the cage that tasks run in (kiln-agent --check says why); give the "
+                 "task to another");
+    }
     if (s_.held_.size() >= s_.policy_.max_held) {
       return ack(
           cid, Code::unavailable,
@@ -754,7 +769,8 @@ State::State(NodeId node, Slots slots, std::uint64_t epoch, const std::vector<At
 
 payloads::NodeState State::node_state() const {
   if (exited_ || resting_) return payloads::NodeState::offline;
-  return drained_ || stopping_ || disk_full_ ? payloads::NodeState::draining : payloads::NodeState::online;
+  return drained_ || stopping_ || disk_full_ || cage_broken_ ? payloads::NodeState::draining
+                                                             : payloads::NodeState::online;
 }
 
 std::size_t State::running() const {

@@ -154,6 +154,7 @@ class State {
   bool was_connected_ = false;
   bool drained_ = false;  // by command
   bool disk_full_ = false;
+  bool cage_broken_ = false;
   bool stopping_ = false;
   bool killing_ = false;  // stopping, and running work has been cancelled
   bool exited_ = false;

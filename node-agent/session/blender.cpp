@@ -16,6 +16,7 @@
 #include "runtime/sha256.h"
 #include "session/fields.h"
 #include "session/frame_check.h"
+#include "session/slot_cage.h"
 
 namespace kiln::session {
 
@@ -83,17 +84,6 @@ tl::unexpected<Stop> stopped(std::string code, std::string message, FailureScope
   return tl::make_unexpected(Stop{false, {std::move(code), std::move(message), scope}});
 }
 
-// Into another file system by copying: a template tried by hand writes anywhere.
-std::error_code move_file(const fs::path& from, const fs::path& to) {
-  std::error_code error;
-  fs::rename(from, to, error);
-  if (error != std::errc::cross_device_link) return error;
-  fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
-  if (!error && !runtime::fsync_file(to)) error = std::make_error_code(std::errc::io_error);
-  if (!error) fs::remove(from, error);
-  return error;
-}
-
 }  // namespace
 
 // ---- an order to it -------------------------------------------------------------------------------------
@@ -107,11 +97,34 @@ std::optional<Estimate::Now> BlenderWork::now() {
   return estimate.at(seconds_since(frame_began));
 }
 
+Result<runtime::Beneath> output_of(const BlenderWork& work) {
+  if (work.confines.empty()) {
+    if (auto made = runtime::make_folders(work.output); !made) return fail(std::move(made.error()));
+    std::error_code error;
+    return runtime::Beneath::open(fs::canonical(work.output, error));
+  }
+  const auto path = work.output.lexically_normal().lexically_relative(work.confines);
+  if (path.empty() || *path.begin() == "..") {
+    return fail(Code::invalid,
+                fmt::format("the output folder {} is none that a task may write to: those in {} are",
+                            work.output.string(), work.confines.string()));
+  }
+  auto open = runtime::Beneath::open(work.confines);
+  if (!open) return fail(std::move(open.error()));
+  return open->make_folders(path);
+}
+
 std::string identity_of(const fs::path& scene) {
   struct stat info {};
   if (::stat(scene.c_str(), &info) != 0) return "absent";
   return fmt::format("file:{}:{}:{}:{}.{}:{}", info.st_dev, info.st_ino, info.st_size, info.st_mtim.tv_sec,
                      info.st_mtim.tv_nsec, scene.native());
+}
+
+Blender::Config Blender::completed(Config config) {
+  if (config.program_folder.empty()) config.program_folder = config.folder;
+  if (config.staging.empty()) config.staging = config.folder / "staging";
+  return config;
 }
 
 // ---- its process ----------------------------------------------------------------------------------------
@@ -135,8 +148,18 @@ void Blender::forget_scene() {
   changed();
 }
 
+void Blender::end_if_distrusted(const std::string& identity) {
+  if (resident_ && autoexec_ && (!scene_ || scene_->identity != identity)) end();
+}
+
 void Blender::end() {
   resident_.reset();
+  if (cage_) {
+    cage_.reset();
+    // It may be what fills the disk.
+    std::error_code ignored;
+    for (const auto* one : {"tmp", "frame"}) fs::remove_all(config_.folder / one, ignored);
+  }
   version_.reset();
   scene_.reset();
   changed();
@@ -188,17 +211,27 @@ Step<void> Blender::ensure_process(BlenderWork& work) {
   }
   if (resident_) return {};
 
-  const Launch launch{.blender = config_.program,
-                      .script = config_.folder / "kiln_resident.py",
-                      .tmp = config_.folder / "tmp",
-                      .threads = config_.threads,
-                      .autoexec = autoexec,
-                      .environment = config_.environment};
+  Launch launch{.blender = config_.program,
+                .script = config_.program_folder / "kiln_resident.py",
+                .tmp = config_.folder / "tmp",
+                .threads = config_.threads,
+                .autoexec = autoexec,
+                .environment = config_.environment};
+  // Whatever the one before left there.
   std::error_code error;
-  fs::remove_all(launch.tmp, error);
+  for (const auto& one : {launch.tmp, config_.folder / "frame"}) fs::remove_all(one, error);
   auto prepared = runtime::make_folders(launch.tmp);
+  for (const auto& one : {config_.program_folder, config_.staging}) {
+    if (prepared) prepared = runtime::make_folders(one);
+  }
   if (prepared) prepared = runtime::write_file_atomically(launch.script, resident_script);
   if (!prepared) return tl::make_unexpected(stop(prepared.error(), "preparing Blender's folder"));
+  if (config_.open_cage) {
+    auto cage = config_.open_cage();
+    if (!cage) return tl::make_unexpected(no_cage(cage.error()));
+    cage_ = std::move(*cage);
+    launch.cage = cage_.get();
+  }
   auto started = Resident::start(launch);
   if (!started) return tl::make_unexpected(Stop{false, missing_renderer(started.error(), config_.program)});
   resident_ = std::move(*started);
@@ -277,9 +310,10 @@ Step<void> Blender::render_frame(BlenderWork& work, std::int32_t frame) {
   const auto empty = config_.folder / "frame";
   std::error_code error;
   fs::remove_all(empty, error);
-  if (auto made = runtime::make_folders(empty); !made) {
-    return tl::make_unexpected(stop(made.error(), "making the frame's folder"));
-  }
+  // Not one that is there by now: it may be a link.
+  if (::mkdir(empty.c_str(), 0755) != 0)
+    return tl::make_unexpected(
+        stop(runtime::os_error(errno, "making a folder"), "making the frame's folder"));
   work.doing = fmt::format("rendering frame {}", frame);
   work.frame = frame;
   work.frame_began = Clock::now();
@@ -311,7 +345,19 @@ Step<void> Blender::accept_file(BlenderWork& work, const Json& file, double seco
         stop(Error{Code::invalid, why}, fmt::format("frame {}: {}", work.frame, result.path)));
   };
   if (!payloads::is_safe_path(result.path)) return invalid("no path that a result can have");
-  const auto written = config_.folder / "frame" / result.path;
+  // Out of reach of the scene's scripts before it is looked at.
+  const auto name = "file" + fs::path(result.path).extension().native();  // which says what it should be
+  const auto written = config_.staging / name;
+  const auto taken = [&]() -> Status {
+    auto frame = runtime::Beneath::open(config_.folder / "frame");
+    if (!frame) return fail(std::move(frame.error()));
+    auto staging = runtime::Beneath::open(config_.staging);
+    if (!staging) return fail(std::move(staging.error()));
+    return frame->move_file(result.path, *staging, name);
+  }();
+  if (!taken) {
+    return tl::make_unexpected(stop(taken.error(), fmt::format("frame {}: {}", work.frame, result.path)));
+  }
   // A pass may well be black: only the picture itself is looked at.
   const auto* is_main = file.find("main");
   const bool looks = is_main != nullptr && *is_main == Json(true) && work.looks_for_blank;
@@ -330,19 +376,15 @@ Step<void> Blender::accept_file(BlenderWork& work, const Json& file, double seco
     result.height = picture->height;
   }
 
-  const auto kept = work.output / result.path;
-  auto stored = runtime::fsync_file(written);
-  if (stored) stored = runtime::make_folders(kept.parent_path());
-  if (!stored) return tl::make_unexpected(stop(stored.error(), "storing " + result.path));
+  if (auto stored = runtime::fsync_file(written); !stored)
+    return tl::make_unexpected(stop(stored.error(), "storing " + result.path));
   auto digest = runtime::digest_of_file(written);
   if (!digest) return tl::make_unexpected(stop(digest.error(), "reading " + result.path));
   result.digest = std::move(*digest);
   std::error_code error;
   result.size = fs::file_size(written, error);
-  if (!error) error = move_file(written, kept);
-  if (error) {
-    return tl::make_unexpected(stop(Error{Code::io, error.message()}, "storing " + result.path));
-  }
+  if (error) return tl::make_unexpected(stop(Error{Code::io, error.message()}, "storing " + result.path));
+  if (auto kept = keep_file(work, result); !kept) return kept;
   // Two frames of one name (a File Output node without a frame number): the newer one, as on disk.
   auto& files = work.files;
   files.erase(
@@ -350,6 +392,21 @@ Step<void> Blender::accept_file(BlenderWork& work, const Json& file, double seco
       files.end());
   files.push_back(std::move(result));
   return {};
+}
+
+Step<void> Blender::keep_file(BlenderWork& work, const ResultFile& file) const {
+  const auto kept = [&]() -> Status {
+    auto output = output_of(work);
+    if (!output) return fail(std::move(output.error()));
+    const fs::path path = file.path;
+    auto folder = output->make_folders(path.parent_path());
+    if (!folder) return fail(std::move(folder.error()));
+    auto staging = runtime::Beneath::open(config_.staging);
+    if (!staging) return fail(std::move(staging.error()));
+    return staging->move_file("file" + path.extension().native(), *folder, path.filename());
+  }();
+  if (kept) return {};
+  return tl::make_unexpected(stop(kept.error(), "storing " + file.path));
 }
 
 Step<void> Blender::sync(BlenderWork& work) const {
@@ -480,7 +537,12 @@ Stop Blender::stop(const Error& error, std::string_view doing) const {
   return stopped_by(error, doing, config_.scratch);
 }
 
-Stop Blender::crash(const BlenderWork& work, const runtime::ExitStatus& status) {
+Stop Blender::crash(const BlenderWork& work, const runtime::ExitStatus& status) const {
+  if (auto trouble = cage_ ? cage_->trouble() : std::string(); !trouble.empty()) {
+    return {false,
+            {"over-bounds", fmt::format("Blender was ended while {}: {}", work.doing, trouble),
+             FailureScope::attempt}};
+  }
   auto message = fmt::format("Blender ended while {} ({})", work.doing, status.str());
   if (status.signal == SIGKILL) message += ": the kernel does that when memory runs out";
   if (!work.last_words.empty())

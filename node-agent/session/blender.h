@@ -7,14 +7,17 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/json.h"
+#include "cage/cage.h"
 #include "payloads/http_bodies.h"
 #include "payloads/messages.h"
+#include "runtime/beneath.h"
 #include "runtime/event_fd.h"
 #include "session/progress.h"
 #include "session/resident.h"
@@ -35,7 +38,9 @@ struct BlenderWork {
   Json settings = Json(Json::Object{});  // of these frames alone; resident/kiln_resident.py names them
   bool looks_for_blank = true;           // whether a picture without a picture is worth a word
   std::filesystem::path output;          // where finished files go, under their result paths
-  std::int64_t hang_ms = -1;             // below 0: as the configuration says
+  // The output lies in this folder, which tasks write to; "": in one of ours, or of whoever asks.
+  std::filesystem::path confines = {};
+  std::int64_t hang_ms = -1;  // below 0: as the configuration says
   std::optional<std::chrono::steady_clock::time_point> until = {};
 
   // Any of them readable or hung up: look at `cancelled`.
@@ -62,6 +67,10 @@ struct BlenderWork {
   std::chrono::steady_clock::time_point status_at{};  // a status line in the log
 };
 
+// The folder of a work's output, made if need be. Errors: those of Beneath; invalid for one outside of what
+// confines it.
+Result<runtime::Beneath> output_of(const BlenderWork& work);
+
 // Changes with the file's content, as far as a file system knows.
 std::string identity_of(const std::filesystem::path& scene);
 
@@ -69,16 +78,21 @@ class Blender {
  public:
   struct Config {
     std::string program = "blender";
-    std::filesystem::path folder;   // for its script, its TMPDIR and the frame in work
-    std::filesystem::path scratch;  // exists; asked for the room that is left
+    std::filesystem::path
+        folder;  // for its TMPDIR and the frame in work; what its scripts write there is not trusted
+    std::filesystem::path program_folder = {};  // for its script, out of its reach; "": `folder`
+    std::filesystem::path staging = {};         // for a file that is looked at, likewise; "": below `folder`
+    std::filesystem::path scratch;              // exists; asked for the room that is left
     std::uint32_t threads = 0;
     std::uint64_t max_mib = 0;  // see session::Config
     std::int64_t hang_ms = 600'000;
     bool keep_scene_data = true;
     std::vector<std::pair<std::string, std::string>> environment = {};
     std::function<void()> on_change;  // identity() or pid() may be another now
+    std::function<Result<std::unique_ptr<cage::Cage>>()> open_cage =
+        {};  // where each process runs; none: here
   };
-  explicit Blender(Config config) : config_(std::move(config)) {}
+  explicit Blender(Config config) : config_(completed(std::move(config))) {}
 
   // Starts it unless one runs that may be trusted with this scene; returns at once.
   Step<void> ensure_process(BlenderWork& work);
@@ -99,6 +113,8 @@ class Blender {
   [[nodiscard]] std::optional<JobTree> tree_of(const std::string& identity) const;
   // Lets the scene's tree go: it will be opened again.
   void forget_scene();
+  // Ends it when scripts of another than this scene ran in it: they may still look around.
+  void end_if_distrusted(const std::string& identity);
   [[nodiscard]] pid_t pid() const { return resident_ ? resident_->pid() : 0; }
   // While nothing is asked of it: waits until `wake` is set or the time is over; a Blender that ends
   // meanwhile is buried.
@@ -108,6 +124,7 @@ class Blender {
   void end();
 
  private:
+  static Config completed(Config config);
   using Clock = std::chrono::steady_clock;
   // What is open in the resident.
   struct Scene {
@@ -121,17 +138,19 @@ class Blender {
 
   Step<void> ensure_ready(BlenderWork& work);
   Step<void> accept_file(BlenderWork& work, const Json& file, double seconds);
+  Step<void> keep_file(BlenderWork& work, const payloads::ResultFile& file) const;
   // Sends the command and waits for its answer; told and logged meanwhile.
   Step<Json> ask(BlenderWork& work, const std::optional<Json>& command);
   void hear_line(BlenderWork& work, std::string_view line);
   static void tell_progress(BlenderWork& work, bool now);
   [[nodiscard]] Stop stop(const Error& error, std::string_view doing) const;
-  static Stop crash(const BlenderWork& work, const runtime::ExitStatus& status);
+  [[nodiscard]] Stop crash(const BlenderWork& work, const runtime::ExitStatus& status) const;
   [[nodiscard]] std::int64_t hang_ms(const BlenderWork& work) const;
   [[nodiscard]] std::uint64_t limit_mib() const;
   void changed() const;
 
   const Config config_;
+  std::unique_ptr<cage::Cage> cage_;  // of the resident, if it has one
   std::optional<Resident> resident_;
   std::optional<BlenderVersion> version_;  // of the resident, once it is ready
   bool autoexec_ = false;                  // of the resident

@@ -333,6 +333,15 @@ Result<Picture> check_picture_file(const std::filesystem::path& path, bool with_
     return fail(runtime::os_error(errno, "while reading " + path.string()));
   const auto size = static_cast<std::size_t>(status.st_size);
   if (size == 0) return fail(Code::invalid, "the file is empty");
+  // A mapping of a file that a scene's script still holds open, and cuts short, would end us.
+  constexpr std::size_t max_read = 512UL * 1024 * 1024;
+  if (size <= max_read) {
+    const auto bytes = runtime::read_file(path, max_read);
+    if (!bytes) return fail(Error(bytes.error()));
+    auto picture = check_picture(*bytes, path.extension().string());
+    if (picture && with_blank) picture->blank = find_blank(*bytes);
+    return picture;
+  }
   void* const mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
   if (mapped == MAP_FAILED) return fail(runtime::os_error(errno, "while mapping " + path.string()));
   const std::string_view bytes(static_cast<const char*>(mapped), size);

@@ -1,6 +1,9 @@
 #include "session/outputs.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +15,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "runtime/beneath.h"
 #include "runtime/files.h"
 #include "runtime/sha256.h"
 #include "session/frame_check.h"
@@ -44,6 +48,22 @@ bool is_plainly_empty(const std::string& path, const Stamp& stamp) {
                                                                 ".tiff", ".tga", ".bmp",  ".webp", ".hdr"};
   const auto extension = fs::path(path).extension().native();
   return stamp.size == 0 && std::find(pictures.begin(), pictures.end(), extension) == pictures.end();
+}
+
+// A file of its own that shares the other's blocks until one of them is written to: btrfs and XFS can.
+bool clone(const fs::path& from, const fs::path& to) {
+  const auto in = runtime::open_file(from, O_RDONLY);
+  const auto out = runtime::open_file(to, O_WRONLY | O_CREAT | O_EXCL, 0444);
+  if (in && out && ::ioctl(out->get(), FICLONE, in->get()) == 0) return true;
+  if (out) ::unlink(to.c_str());
+  return false;
+}
+
+bool duplicate(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  if (fs::copy_file(from, to, error) && !error) return true;
+  fs::remove(to, error);
+  return false;
 }
 
 // Path below the folder -> its stamp; what is no regular file is not listed.
@@ -91,21 +111,45 @@ Status empty_folder(const fs::path& folder) {
   return runtime::make_folders(folder);
 }
 
-Result<Laid> lay_inputs(const InputTree& inputs, const fs::path& folder) {
+Status take_outputs(const fs::path& folder, const fs::path& to) {
+  auto from = runtime::Beneath::open(folder);
+  if (!from) return fail(std::move(from.error()));
+  auto files = from->files();
+  if (!files) return fail(std::move(files.error()));
+  if (auto emptied = empty_folder(to); !emptied) return emptied;
+  auto ours = runtime::Beneath::open(to);
+  if (!ours) return fail(std::move(ours.error()));
+  for (const fs::path path : *files) {
+    auto place = ours->make_folders(path.parent_path());
+    if (!place) return fail(std::move(place.error()));
+    const auto moved = from->move_file(path, *place, path.filename());
+    // One that is no file, or not there any more, was changed by what is still running: it is not the task's
+    // result.
+    if (!moved && moved.error().code != Code::invalid && moved.error().code != Code::not_found) return moved;
+  }
+  return {};
+}
+
+Result<Laid> lay_inputs(const InputTree& inputs, const fs::path& folder, bool copies) {
   Laid laid;
+  constexpr std::uint64_t cheap_bytes = 1024UL * 1024 * 1024;
+  std::uint64_t total_bytes = 0;
+  for (const auto& file : inputs.manifest.files) total_bytes += file.size;
+  const bool may_copy = total_bytes <= cheap_bytes;
   for (const auto& file : inputs.manifest.files) {
     if (!payloads::is_safe_path(file.path))
       return fail(Code::invalid, fmt::format("'{}' is no path that an input can have", file.path));
     const auto from = inputs.tree.root / file.path;
     const auto to = folder / file.path;
     if (auto made = runtime::make_folders(to.parent_path()); !made) return fail(made.error());
-    if (::link(from.c_str(), to.c_str()) != 0) {
+    const bool is_laid = copies && (clone(from, to) || (may_copy && duplicate(from, to)));
+    if (!is_laid && ::link(from.c_str(), to.c_str()) != 0) {
       const int why = errno;
       std::error_code error;
-      const bool copies = why == EXDEV || why == EMLINK || why == EPERM;
-      if (copies) fs::copy_file(from, to, error);
-      if (!copies || error)
-        return fail(runtime::os_error(copies ? error.value() : why, "laying out " + to.string()));
+      const bool must_copy = why == EXDEV || why == EMLINK || why == EPERM;
+      if (must_copy) fs::copy_file(from, to, error);
+      if (!must_copy || error)
+        return fail(runtime::os_error(must_copy ? error.value() : why, "laying out " + to.string()));
     }
     if (const auto stamp = stamp_of(to)) laid.emplace(file.path, *stamp);
   }

@@ -33,8 +33,14 @@ Status empty_folder(const std::filesystem::path& folder);
 
 // Paths below the output folder.
 using Laid = std::map<std::string, Stamp>;
-// As hard links, read-only. Errors: io, full, invalid for a path that is none.
-Result<Laid> lay_inputs(const InputTree& inputs, const std::filesystem::path& folder);
+// Read-only, as hard links; with `copies` as copies where that is cheap, so that a task can do them no harm:
+// shared blocks where the file system has them, real ones up to 1 GiB in all. Errors: io, full, invalid for a
+// path that is none.
+Result<Laid> lay_inputs(const InputTree& inputs, const std::filesystem::path& folder, bool copies);
+
+// Moves the regular files out of a folder that tasks wrote to into `to`, a new folder that none of them can
+// reach; what is no regular file stays. Errors: those of Beneath.
+Status take_outputs(const std::filesystem::path& folder, const std::filesystem::path& to);
 
 // A file that was checked and digested when it was stored, and what it was then.
 struct KnownFile {

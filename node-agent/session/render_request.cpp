@@ -175,7 +175,7 @@ Step<void> carry_out(const RenderRequest& request, Blender& blender, BlenderWork
   work.output = request.output;
   // A part of a picture may well be empty.
   work.looks_for_blank = !request.border;
-  if (auto made = runtime::make_folders(work.output); !made) {
+  if (auto made = output_of(work); !made) {
     return tl::make_unexpected(
         Stop{false, {"scratch-unusable", "making the output folder: " + made.error().message, {}}});
   }

@@ -26,10 +26,12 @@ bool is_readable(int fd) {
 
 }  // namespace
 
-Result<std::unique_ptr<RenderService>> RenderService::create(fs::path socket, Blender& blender) {
+Result<std::unique_ptr<RenderService>> RenderService::create(fs::path socket, Blender& blender,
+                                                             fs::path confines) {
   auto listener = listen_at(socket);
   if (!listener) return fail(std::move(listener.error()));
-  return std::unique_ptr<RenderService>(new RenderService(std::move(socket), std::move(*listener), blender));
+  return std::unique_ptr<RenderService>(
+      new RenderService(std::move(socket), std::move(*listener), blender, std::move(confines)));
 }
 
 RenderService::~RenderService() {
@@ -99,6 +101,7 @@ Step<void> RenderService::render(int connection, const std::string& text) {
   work.identity = task_.manifest;
   work.tree = task_.tree;
   work.hang_ms = task_.hang_ms;
+  work.confines = confines_;
   // The command says nothing more: whatever comes from it is its end, and the end of the action is ours.
   work.wakes = {connection, stop_.fd()};
   work.cancelled = [this, connection] { return is_readable(connection) || stop_.is_set(); };

@@ -21,7 +21,9 @@ namespace kiln::session {
 class RenderService {
  public:
   // Listens at once; commands wait until somebody serves. Errors: io.
-  static Result<std::unique_ptr<RenderService>> create(std::filesystem::path socket, Blender& blender);
+  // confines: outputs must lie below it; "": they may lie anywhere.
+  static Result<std::unique_ptr<RenderService>> create(std::filesystem::path socket, Blender& blender,
+                                                       std::filesystem::path confines = {});
   ~RenderService();
   RenderService(const RenderService&) = delete;
 
@@ -43,8 +45,12 @@ class RenderService {
   Account finish();
 
  private:
-  RenderService(std::filesystem::path socket, runtime::Fd listener, Blender& blender)
-      : socket_(std::move(socket)), listener_(std::move(listener)), blender_(blender) {}
+  RenderService(std::filesystem::path socket, runtime::Fd listener, Blender& blender,
+                std::filesystem::path confines)
+      : socket_(std::move(socket)),
+        listener_(std::move(listener)),
+        blender_(blender),
+        confines_(std::move(confines)) {}
   void serve();
   void answer(runtime::Fd connection);
   [[nodiscard]] std::optional<std::string> read_request(int connection) const;
@@ -54,6 +60,7 @@ class RenderService {
   const std::filesystem::path socket_;
   const runtime::Fd listener_;
   Blender& blender_;
+  const std::filesystem::path confines_;
   runtime::EventFd stop_;
   Task task_;
   Account account_;

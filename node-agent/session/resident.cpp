@@ -41,6 +41,7 @@ Result<Resident> Resident::start(const Launch& launch) {
   options.argv.insert(options.argv.end(),
                       {"-P", launch.script.string(), "--", std::to_string(answer_number)});
   options.cwd = launch.tmp;
+  options.launcher = launch.cage;
   options.environment = launch.environment;
   options.environment.emplace_back("TMPDIR", launch.tmp.string());
   options.descriptors = {{commands->read.get(), 0},

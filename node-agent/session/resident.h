@@ -33,6 +33,7 @@ struct Launch {
   std::uint32_t threads = 0;                                          // 0: Blender's own choice
   bool autoexec = false;                                              // the scenes' own scripts run
   std::vector<std::pair<std::string, std::string>> environment = {};  // over ours
+  runtime::Launcher* cage = nullptr;                                  // it runs there; outlives the Resident
 };
 
 class Resident {

@@ -13,6 +13,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "cage/plan.h"
 #include "payloads/http_bodies.h"
 #include "payloads/messages.h"
 
@@ -54,6 +55,18 @@ struct Outcome {
   std::string log;
 };
 
+// What the box is, for cages.
+struct CageConfig {
+  cage::Settings settings;
+  std::filesystem::path data;    // the agent's: nothing of it is in a cage but the slot's own
+  std::uint64_t memory_mib = 0;  // of the box
+  std::uint32_t cores = 1;
+  std::vector<std::filesystem::path> programs;  // what tasks run that is not of the system: Blender's folder
+  std::vector<std::vector<std::filesystem::path>> slot_devices = {};  // of each slot's GPU
+  std::filesystem::path service = {};                                 // see cage::Plan
+  std::filesystem::path bwrap = "bwrap";
+};
+
 struct Config {
   std::filesystem::path scratch;    // task folders live here; emptied at construction
   std::string blender = "blender";  // program, looked up in PATH
@@ -78,6 +91,7 @@ struct Config {
   std::vector<std::vector<std::pair<std::string, std::string>>> slot_environment = {};
   std::filesystem::path kiln_resident = {};  // the program that templates call; "": not offered to them
   std::int64_t session_idle_ms = 15'000;     // a template's session without a task is left after this long
+  std::optional<CageConfig> cage = {};       // absent: tasks run as this process does
 };
 
 class Runner {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -102,8 +103,11 @@ std::optional<BlenderVersion> parse_blend_header(std::string_view bytes) {
 }
 
 Result<BlenderVersion> read_blend_header(const std::filesystem::path& path) {
-  const runtime::Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // A pipe that nobody writes to would never open.
+  const runtime::Fd file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   if (!file) return fail(runtime::os_error(errno, "while opening " + path.string()));
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0 || !S_ISREG(info.st_mode)) return fail(Code::invalid, "it is no file");
   std::string bytes(head_bytes, '\0');
   std::size_t size = 0;
   while (size < bytes.size()) {

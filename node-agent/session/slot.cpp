@@ -29,8 +29,9 @@ constexpr std::int64_t shutdown_hurry_ms = 1'500;  // systemd waits 15 s for all
 Slot::Slot(const Config& config, int number)
     : config_(config),
       number_(number),
+      cage_(config, number, {folder()}),
       blender_(blender_config()),
-      templates_(config, number, folder(), blender_, [this] { return cancelled(); }),
+      templates_(config, number, cage_, blender_, [this] { return cancelled(); }),
       thread_([this] { live(); }) {}
 
 Slot::~Slot() {
@@ -41,14 +42,16 @@ Slot::~Slot() {
 Blender::Config Slot::blender_config() {
   Blender::Config blender;
   blender.program = config_.blender;
-  blender.folder = folder();
+  blender.folder = cage_.folders().blender();
+  blender.program_folder = cage_.folders().program();
+  blender.staging = cage_.folders().staging();
   blender.scratch = config_.scratch;
   blender.threads = config_.threads_per_slot;
   blender.max_mib = config_.max_renderer_mib;
   blender.hang_ms = config_.hang_ms;
   blender.keep_scene_data = config_.keep_scene_data;
-  const auto slot = static_cast<std::size_t>(number_);
-  if (slot < config_.slot_environment.size()) blender.environment = config_.slot_environment[slot];
+  blender.environment = cage_.environment();
+  if (cage_.is_wanted()) blender.open_cage = [this] { return cage_.open_for_blender(); };
   blender.on_change = [this] { note_scene(); };
   return blender;
 }
@@ -271,7 +274,11 @@ Step<JobTree> Slot::ensure_files(const payloads::RunTask& task) {
   blender_.forget_scene();
   auto tree = config_.fetch(task.manifest, [this] { return cancelled(); });
   if (cancelled()) return tl::make_unexpected(Stop{true, {}});
-  if (tree) return std::move(*tree);
+  if (tree) {
+    auto placed = cage_.place(std::move(*tree));
+    if (placed) return std::move(*placed);
+    return tl::make_unexpected(stopped_by(placed.error(), "laying out the job's files", config_.scratch));
+  }
   return tl::make_unexpected(not_fetched(tree.error(), "fetching the job's files", config_.scratch));
 }
 

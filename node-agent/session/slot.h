@@ -14,6 +14,7 @@
 #include "runtime/event_fd.h"
 #include "session/blender.h"
 #include "session/runner.h"
+#include "session/slot_cage.h"
 #include "session/stop.h"
 #include "session/task_work.h"
 #include "session/template_task.h"
@@ -59,6 +60,7 @@ class Slot {
   pid_t renderer_ = 0;
 
   // The thread's own.
+  SlotCage cage_;
   Blender blender_;
   TemplateTasks templates_;
 

@@ -53,11 +53,12 @@ double seconds_since(Clock::time_point when) {
 
 }  // namespace
 
-TemplateTasks::TemplateTasks(const Config& config, int slot, fs::path folder, Blender& blender,
+TemplateTasks::TemplateTasks(const Config& config, int slot, SlotCage& cage, Blender& blender,
                              std::function<bool()> cancelled)
     : config_(config),
       slot_(slot),
-      folder_(std::move(folder)),
+      slot_cage_(cage),
+      folders_(cage.folders()),
       blender_(blender),
       cancelled_(std::move(cancelled)) {}
 
@@ -158,7 +159,11 @@ Step<void> TemplateTasks::ensure_files(const TaskWork& work) {
     if (cancelled_()) return tl::make_unexpected(Stop{true, {}});
     if (!tree)
       return tl::make_unexpected(not_fetched(tree.error(), "fetching the job's files", config_.scratch));
-    tree_ = std::move(*tree);
+    // Blender's is placed already.
+    auto placed = open ? Result<JobTree>(std::move(*tree)) : slot_cage_.place(std::move(*tree));
+    if (!placed)
+      return tl::make_unexpected(stopped_by(placed.error(), "laying out the job's files", config_.scratch));
+    tree_ = std::move(*placed);
   }
   return resolve_places();
 }
@@ -192,7 +197,10 @@ Step<void> TemplateTasks::prepare_output(const TaskWork& work) {
     return tl::make_unexpected(stopped_by(error, "preparing the output folder", config_.scratch));
   };
   laid_.clear();
-  if (auto emptied = empty_folder(output()); !emptied) return stop(emptied.error());
+  // Made where no task can put a link in the way, then moved to its place.
+  const auto prepared = folders_.staging() / "output";
+  if (auto made = folders_.make(); !made) return stop(made.error());
+  if (auto emptied = empty_folder(prepared); !emptied) return stop(emptied.error());
   if (work.task.of_template.inputs) {
     if (!config_.fetch_inputs)
       return stopped("fetch-failed", "this agent cannot fetch what earlier steps made",
@@ -204,26 +212,31 @@ Step<void> TemplateTasks::prepare_output(const TaskWork& work) {
       why.failure.scope = FailureScope::attempt;  // it may be made again
       return tl::make_unexpected(std::move(why));
     }
-    auto laid = lay_inputs(*inputs, output());
+    auto laid = lay_inputs(*inputs, prepared, slot_cage_.is_wanted());
     if (!laid) return stop(laid.error());
     laid_ = std::move(*laid);
   }
   for (const auto& place : places_) {
     if (place.folder.empty()) continue;
-    if (auto made = runtime::make_folders(place.folder); !made) return stop(made.error());
+    const auto folder = prepared / place.folder.lexically_relative(output());
+    if (auto made = runtime::make_folders(folder); !made) return stop(made.error());
   }
+  if (auto emptied = empty_folder(output()); !emptied) return stop(emptied.error());
+  std::error_code error;
+  fs::rename(prepared, output(), error);
+  if (error) return stop(runtime::os_error(error.value(), "moving it to its place"));
   return {};
 }
 
 // ---- the session ----------------------------------------------------------------------------------------
 
 Status TemplateTasks::prepare_folders() const {
-  for (const char* name : {"sessions", "session-tmp", "bin"}) {
-    if (auto emptied = empty_folder(folder_ / name); !emptied) return emptied;
+  for (const auto& one : {folders_.sessions(), folders_.tmp(), folders_.bin()}) {
+    if (auto emptied = empty_folder(one); !emptied) return emptied;
   }
   if (config_.kiln_resident.empty()) return {};
   std::error_code error;
-  fs::create_symlink(config_.kiln_resident, folder_ / "bin" / "kiln-resident", error);
+  fs::create_symlink(config_.kiln_resident, folders_.bin() / "kiln-resident", error);
   if (error) return fail(runtime::os_error(error.value(), "offering kiln-resident"));
   return {};
 }
@@ -231,13 +244,12 @@ Status TemplateTasks::prepare_folders() const {
 std::vector<std::pair<std::string, std::string>> TemplateTasks::environment() const {
   const char* path = std::getenv("PATH");
   std::vector<std::pair<std::string, std::string>> out{
-      {"TMPDIR", (folder_ / "session-tmp").native()},
-      {"PATH", fmt::format("{}:{}", (folder_ / "bin").native(),
+      {"TMPDIR", folders_.tmp().native()},
+      {"PATH", fmt::format("{}:{}", folders_.bin().native(),
                            path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin")},
-      {std::string(socket_variable), (folder_ / "resident.sock").native()}};
-  const auto slot = static_cast<std::size_t>(slot_);
-  if (slot < config_.slot_environment.size())
-    out.insert(out.end(), config_.slot_environment[slot].begin(), config_.slot_environment[slot].end());
+      {std::string(socket_variable), (folders_.socket() / "resident.sock").native()}};
+  auto more = slot_cage_.environment();
+  out.insert(out.end(), more.begin(), more.end());
   return out;
 }
 
@@ -246,12 +258,21 @@ Step<void> TemplateTasks::open(TaskWork& work) {
     return tl::make_unexpected(stopped_by(error, "opening a session", config_.scratch));
   };
   if (auto made = prepare_folders(); !made) return stop(made.error());
-  auto service = RenderService::create(folder_ / "resident.sock", blender_);
+  blender_.end_if_distrusted(key_.manifest);
+  auto service = RenderService::create(folders_.socket() / "resident.sock", blender_,
+                                       slot_cage_.is_wanted() ? folders_.work() : fs::path());
   if (!service) return stop(service.error());
   service_ = std::move(*service);
 
   actions::Session::Config config;
-  config.root = folder_ / "sessions";
+  config.root = folders_.sessions();
+  if (slot_cage_.is_wanted()) {
+    auto cage = slot_cage_.open_for_session(tree_.root);
+    if (!cage) return tl::make_unexpected(no_cage(cage.error()));
+    cage_ = std::move(*cage);
+    config.launcher = cage_.get();
+    config.files_root = folders_.scripts();
+  }
   config.parameters = job_->parameters;
   config.path_mapping = mapping_;
   for (std::size_t i = 0; i < places_.size(); ++i) {
@@ -305,7 +326,9 @@ void TemplateTasks::close(std::optional<std::int64_t> hurry_ms) {
     old = std::move(session_);
   }
   old.reset();
+  cage_.reset();
   service_.reset();
+  static_cast<void>(empty_folder(folders_.tmp()));
   tree_ = {};
 }
 
@@ -353,6 +376,7 @@ Step<void> TemplateTasks::act(TaskWork& work) {
 Stop TemplateTasks::stop_of(const actions::ActionResult& result, std::string code) const {
   if (result.ending == actions::Ending::timed_out) code = "timeout";
   if (result.ending == actions::Ending::silent) code = "renderer-hung";
+  if (result.ending == actions::Ending::over_bounds) code = "over-bounds";
   const auto space = runtime::disk_space(config_.scratch);
   constexpr std::uint64_t mib = 1024UL * 1024;
   if (space && space->free_bytes < mib)
@@ -363,11 +387,17 @@ Stop TemplateTasks::stop_of(const actions::ActionResult& result, std::string cod
 Step<void> TemplateTasks::collect(TaskWork& work) {
   // Out of the session's reach, where the receiver will find it.
   std::error_code error;
-  fs::rename(output(), work.frames, error);
-  if (error) {
-    return tl::make_unexpected(
-        stopped_by(Error{Code::io, error.message()}, "storing what the task made", config_.scratch));
+  const auto made = folders_.staging() / "made";
+  auto taken = empty_folder(made);
+  if (taken) {
+    fs::remove(made, error);
+    fs::rename(output(), made, error);
+    if (error) taken = fail(runtime::os_error(error.value(), "moving it"));
   }
+  if (taken) taken = take_outputs(made, work.frames);
+  fs::remove_all(made, error);
+  if (!taken)
+    return tl::make_unexpected(stopped_by(taken.error(), "storing what the task made", config_.scratch));
   const auto frame = work.task.frames.size() == 1 ? work.task.frames.at(0) : 0;
   auto outputs = collect_outputs(work.frames, laid_, rendered_.files, frame, config_.scratch);
   laid_.clear();

@@ -20,6 +20,7 @@
 #include "session/places.h"
 #include "session/render_service.h"
 #include "session/runner.h"
+#include "session/slot_cage.h"
 #include "session/stop.h"
 #include "session/task_work.h"
 
@@ -27,8 +28,8 @@ namespace kiln::session {
 
 class TemplateTasks {
  public:
-  // All of it outlives this object. `folder`: the slot's own.
-  TemplateTasks(const Config& config, int slot, std::filesystem::path folder, Blender& blender,
+  // All of it outlives this object.
+  TemplateTasks(const Config& config, int slot, SlotCage& cage, Blender& blender,
                 std::function<bool()> cancelled);
   ~TemplateTasks();  // as close() in a hurry
   TemplateTasks(const TemplateTasks&) = delete;
@@ -67,12 +68,13 @@ class TemplateTasks {
   [[nodiscard]] Stop stop_of(const actions::ActionResult& result, std::string code) const;
   void hear(const actions::LogLine& line);
   void hear_progress(double percent);
-  [[nodiscard]] std::filesystem::path output() const { return folder_ / "output"; }
+  [[nodiscard]] std::filesystem::path output() const { return folders_.output(); }
   [[nodiscard]] const openjd::Step& step() const { return job_->steps[key_.step]; }
 
   const Config& config_;
   const int slot_;
-  const std::filesystem::path folder_;
+  SlotCage& slot_cage_;
+  const SlotFolders& folders_;
   Blender& blender_;
   const std::function<bool()> cancelled_;
 
@@ -85,6 +87,7 @@ class TemplateTasks {
   Laid laid_;                  // of the task in work
   RenderService::Account rendered_;
 
+  std::unique_ptr<cage::Cage> cage_;  // of the session, if it has one
   std::unique_ptr<RenderService> service_;
   std::mutex mutex_;  // guards the pointer, not what it points to
   std::unique_ptr<actions::Session> session_;

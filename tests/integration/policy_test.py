@@ -26,7 +26,10 @@ class Policy(unittest.TestCase):
         cls.farm = Farm(open_broker=True)  # a box that lies is part of it
         cls.farm.__enter__()
         cls.addClassCleanup(lambda: cls.farm.__exit__(None, None, None))
-        cls.farm.agent("box-1")
+        # A scene here remembers outside of its cage that it hung already.
+        settings = cls.scenes / "agent.toml"
+        settings.write_text("[cage]\nenabled = false\n")
+        cls.farm.agent("box-1", "--config", settings)
         wait_until("the box has introduced itself",
                    lambda: cls.farm.get("/api/v1/nodes/box-1")["info"].get("agent_version"))
 

@@ -30,7 +30,8 @@ MAY_KNOW = {
     "web": {"base"},
     "cli": ADAPTER | {"compiler", "identity", "openjd"},
     "uplink": ADAPTER | {"planner"},
-    "session": ADAPTER | {"planner", "openjd", "actions"},
+    "cage": {"base", "runtime"},
+    "session": ADAPTER | {"planner", "openjd", "actions", "cage"},
     "resident": ADAPTER | {"session"},
     "actions": ADAPTER | {"planner", "openjd"},
     "transfer": ADAPTER | {"planner"},
@@ -38,7 +39,7 @@ MAY_KNOW = {
     "box": ADAPTER,
 }
 CONTROLLER = {"scheduler", "enrollment", "compiler", "accounts", "store", "fleet", "files", "http", "api", "web", "cli"}
-AGENT = {"planner", "uplink", "session", "actions", "transfer", "telemetry"}
+AGENT = {"planner", "uplink", "session", "actions", "cage", "transfer", "telemetry"}
 DAEMON_MAY_KNOW = {
     "controller": ADAPTER | {"identity"} | (CONTROLLER - {"cli"}),
     "node-agent": ADAPTER | {"identity"} | AGENT,

@@ -70,7 +70,7 @@ void what_is_no_window_is_refused_in_words() {
 bool is_open_at(const std::vector<Window>& schedule, int day, int hour, int minute) {
   constexpr std::int64_t monday_ms = 1'795'392'000'000;
   const std::int64_t local_min = (day * 24 + hour) * 60 + minute;
-  return is_open(schedule, monday_ms + (local_min - 120) * 60'000, 7'200);
+  return kiln::scheduler::is_in_schedule(schedule, monday_ms + (local_min - 120) * 60'000, 7'200);
 }
 
 void hours_across_midnight_belong_to_the_day_they_began() {
