@@ -16,7 +16,7 @@ set(CPACK_COMPONENTS_GROUPING ONE_PER_GROUP)
 set(CPACK_DEBIAN_KILN-CONTROLLER_PACKAGE_NAME kiln-controller)
 set(CPACK_COMPONENT_KILN-CONTROLLER_DESCRIPTION "Render farm controller: scheduler, HTTP API, web page")
 set(CPACK_DEBIAN_KILN-CONTROLLER_PACKAGE_DEPENDS "mosquitto, libvips-tools, systemd | systemd-sysusers")
-set(CPACK_DEBIAN_KILN-CONTROLLER_PACKAGE_RECOMMENDS "kiln, ffmpeg")
+set(CPACK_DEBIAN_KILN-CONTROLLER_PACKAGE_RECOMMENDS "kiln, ffmpeg, avahi-daemon")
 
 set(CPACK_DEBIAN_KILN-AGENT_PACKAGE_NAME kiln-agent)
 set(CPACK_COMPONENT_KILN-AGENT_DESCRIPTION "Render farm node daemon")
@@ -38,4 +38,6 @@ foreach(daemon controller agent)
   set(CPACK_DEBIAN_KILN-${upper}_PACKAGE_CONTROL_EXTRA
       "${package_scripts}/kiln-${daemon}/postinst;${package_scripts}/kiln-${daemon}/prerm;${package_scripts}/kiln-${daemon}/postrm")
 endforeach()
+# What a person may change there stays as it is over an update.
+list(APPEND CPACK_DEBIAN_KILN-CONTROLLER_PACKAGE_CONTROL_EXTRA "${package_scripts}/kiln-controller/conffiles")
 include(CPack)

@@ -10,7 +10,7 @@ check_image() {
     sh -n "$file" || failed=1
   done
   for list in "$source_dir"/image/packages/*; do
-    [[ $list == *.md ]] && continue
+    [[ $list == *.md || $list == */left-out ]] && continue
     [[ -z $(package_list "${list##*/}" | sort | uniq -d) ]] || complain "$list: named twice: $(package_list "${list##*/}" | sort | uniq -d | paste -sd' ')"
     [[ -z $(package_list "${list##*/}" | grep -v '^[a-z0-9][a-z0-9.+-]*$') ]] || complain "$list: no package names: $(package_list "${list##*/}" | grep -v '^[a-z0-9][a-z0-9.+-]*$')"
   done

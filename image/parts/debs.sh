@@ -7,7 +7,7 @@ make_debs() {
     -DCMAKE_INSTALL_PREFIX=/usr -DCMAKE_SKIP_INSTALL_ALL_DEPENDENCY=ON -DNPM=/bin/false -DNODE=/bin/false \
     -DKILN_WERROR=OFF >"$build_dir/cmake.log" 2>&1 || { tail -20 "$build_dir/cmake.log" >&2; die "cmake failed"; }
   # What a package holds is what is built: the targets that install into its component.
-  in_workshop ninja -C /work/debs kiln-agent kiln-resident kiln-box
+  in_workshop ninja -C /work/debs kiln-agent kiln-resident kiln-cage kiln-box
   rm -f "$build_dir"/debs/*.deb
   in_workshop bash -c 'cd /work/debs && cpack -G DEB -D CPACK_COMPONENTS_ALL="kiln-agent;kiln-box"' \
     >"$build_dir/cpack.log" 2>&1 || { tail -20 "$build_dir/cpack.log" >&2; die "cpack failed"; }

@@ -7,13 +7,13 @@ make_root() {
   [[ $variant != nvidia ]] || components+=" contrib non-free"
   [[ $suite != bookworm ]] || components="${components} contrib"
   say "root: $suite, ${lists[*]}"
+  local left_out=() line
+  while read -r line; do left_out+=("--dpkgopt=path-${line%% *}=${line#* }"); done < <(package_list left-out)
   rm -rf "$root"
   # No apt in a system that is replaced as a whole; dpkg's list stays, to tell what is in it.
   sources "$components" | mmdebstrap --mode=root --variant=essential --quiet \
     --include="$({ package_list "${lists[@]}" && our_dependencies; } | paste -sd,)" \
-    --dpkgopt=path-exclude='/usr/share/man/*' --dpkgopt=path-exclude='/usr/share/doc/*' \
-    --dpkgopt=path-include='/usr/share/doc/*/copyright' --dpkgopt=path-exclude='/usr/share/locale/*' \
-    --dpkgopt=path-exclude='/usr/share/info/*' --dpkgopt=path-exclude='/usr/share/lintian/*' \
+    "${left_out[@]}" \
     --aptopt='APT::Install-Recommends "false"' \
     --setup-hook='mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/etc/kernel" && echo "do_initrd = no" >"$1/etc/kernel-img.conf"' \
     --customize-hook="$source_dir/image/parts/customize '$source_dir' '$build_dir' '$compatible' '$version' '${ca:-$build_dir/../keys/development-ca.pem}' \"\$1\"" \

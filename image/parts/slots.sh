@@ -3,11 +3,11 @@
 # shellcheck shell=bash
 make_slots() {
   local size root_hash
-  say "slots: squashfs, zstd level 6"
+  say "slots: squashfs, zstd level 15"
   rm -rf "$build_dir/slots" "$build_dir/boot"
   mkdir -p "$build_dir/slots" "$build_dir/boot"
   cp "$root.boot/vmlinuz" "$root.boot/initrd.img" "$build_dir/boot/"
-  in_workshop mksquashfs "/work/${root#"$build_dir"/}" /work/slots/root.img -comp zstd -Xcompression-level 6 -b 256K \
+  in_workshop mksquashfs "/work/${root#"$build_dir"/}" /work/slots/root.img -comp zstd -Xcompression-level 15 -b 256K \
     -noappend -no-progress -quiet -xattrs
   size=$(stat -c %s "$build_dir/slots/root.img")
   ((size % 4096 == 0)) || die "the squashfs is not padded to 4 KiB"

@@ -6,6 +6,10 @@ make_workshop() {
   local wanted
   wanted=$(package_list workshop | sha256sum)
   if [[ -f $workshop/.made && $(<"$workshop/.made") == "$wanted" ]]; then return; fi
+  if [[ -f $workshop/.made ]] && more_in_workshop; then
+    echo "$wanted" >"$workshop/.made"
+    return
+  fi
   say "workshop: bootstrapping $suite with compilers and image tools"
   rm -rf "$workshop"
   sources main | mmdebstrap --mode=root --variant=apt --quiet \
@@ -13,4 +17,12 @@ make_workshop() {
     --dpkgopt=path-exclude='/usr/share/man/*' --dpkgopt=path-exclude='/usr/share/doc/*' \
     "$suite" "$workshop" -
   echo "$wanted" >"$workshop/.made"
+}
+# The list has grown: only what is new is fetched. Fails where the workshop has to be made anew.
+more_in_workshop() {
+  say "workshop: adding what is new in its list"
+  cp /etc/resolv.conf /etc/hosts "$workshop/etc/"
+  # shellcheck disable=SC2046
+  in_workshop bash -c 'apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends "$@"' \
+    apt $(package_list workshop) >"$build_dir/workshop.log" 2>&1
 }

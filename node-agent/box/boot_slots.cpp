@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "runtime/files.h"
@@ -72,6 +73,17 @@ std::string booted_slot(const fs::path& cmdline) {
   if (at == std::string::npos || at + key.size() >= text->size()) return {};
   auto slot = text->substr(at + key.size(), 1);
   return is_slot(slot) ? slot : std::string();
+}
+
+bool kernel_argument(std::string_view name, const fs::path& cmdline) {
+  const auto text = runtime::read_file(cmdline, 4096).value_or("");
+  for (std::size_t at = 0; at < text.size();) {
+    const auto end = std::min(text.find_first_of(" \n", at), text.size());
+    const auto word = std::string_view(text).substr(at, end - at);
+    if (word.substr(0, word.find('=')) == name) return true;
+    at = end + 1;
+  }
+  return false;
 }
 
 Status boot_slots_command(const BootSlots& slots, const std::vector<std::string>& words, std::string& out) {

@@ -30,6 +30,9 @@ class BootSlots {
 // The slot that runs, from the kernel's arguments ("… rauc.slot=A …"). "": none, this is no box.
 std::string booted_slot(const std::filesystem::path& cmdline = "/proc/cmdline");
 
+// A word among the kernel's arguments, with or without a value.
+bool kernel_argument(std::string_view name, const std::filesystem::path& cmdline = "/proc/cmdline");
+
 // RAUC's custom bootloader backend: get-primary, set-primary SLOT, get-state SLOT, set-state SLOT good|bad, get-current.
 // What RAUC reads goes to `out`. Errors: invalid with the form that is right; those of the file.
 Status boot_slots_command(const BootSlots& slots, const std::vector<std::string>& words, std::string& out);

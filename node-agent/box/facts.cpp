@@ -94,6 +94,8 @@ BoxState read_box_state(const Places& places) {
   if (const auto json = read_json(places.run / "box.json")) {
     out.name = text_of(*json, "name");
     out.controller = text_of(*json, "controller");
+    const auto* pinned = json->find("pinned");
+    out.pinned = pinned != nullptr && pinned->as_bool() != nullptr && *pinned->as_bool();
   }
   std::error_code ignored;
   std::vector<fs::path> files;
@@ -112,14 +114,18 @@ BoxState read_box_state(const Places& places) {
 }
 
 Status write_box_state(const Places& places, const BoxState& state) {
-  if (auto made = runtime::make_folders(places.run / "problems.d"); !made) return made;
-  const auto json = Json::object({{"name", state.name}, {"controller", state.controller}});
+  if (auto made = runtime::make_folders(places.run); !made) return made;
+  const auto json = Json::object({{"name", state.name}, {"controller", state.controller}, {"pinned", state.pinned}});
   if (auto done = runtime::write_file_atomically(places.run / "box.json", json.dump() + "\n"); !done) return done;
   std::string text;
-  Json all = Json::Array();
   for (const auto& problem : state.problems) text += problem + "\n";
-  if (auto done = runtime::write_file_atomically(places.run / "problems.d/settings", text); !done) return done;
-  // For the agent, which tells the page: all of them, those of the initramfs too.
+  return write_problem(places, "settings", text);
+}
+
+Status write_problem(const Places& places, const std::string& source, const std::string& text) {
+  if (auto made = runtime::make_folders(places.run / "problems.d"); !made) return made;
+  if (auto done = runtime::write_file_atomically(places.run / "problems.d" / source, text); !done) return done;
+  Json all = Json::Array();
   for (const auto& problem : read_box_state(places).problems) all.push(problem);
   return runtime::write_file_atomically(places.run / "problems.json", all.dump() + "\n");
 }

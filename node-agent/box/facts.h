@@ -31,7 +31,7 @@ struct AgentStatus {
     double percent = 0;
   };
   std::string id, name, fingerprint, controller, ca_fingerprint, message;
-  std::string state;  // pending, approved, online, offline, revoked; "" = nothing was said yet
+  std::string state;  // searching, pending, approved, online, offline, refused; "" = nothing was said yet
   std::optional<double> temp_c;
   std::vector<Running> running;
 };
@@ -40,13 +40,17 @@ Result<AgentStatus> parse_agent_status(std::string_view json);
 // An agent that has written nothing, or nonsense, has an empty one.
 AgentStatus read_agent_status(const Places& places);
 
-// {"name","controller"} of this boot, from setup; and all that is wrong with the box, one sentence each.
+// {"name","controller","pinned"} of this boot, from setup; and all that is wrong with the box, one sentence each.
 struct BoxState {
   std::string name, controller;
+  bool pinned = false;  // kiln.toml says which authority is the farm's
   std::vector<std::string> problems;
 };
 BoxState read_box_state(const Places& places);
 Status write_box_state(const Places& places, const BoxState& state);
+// One more of `source`'s, in place of what it said before; "" takes it back. <run>/problems.json has all of them, for the
+// agent to tell the page.
+Status write_problem(const Places& places, const std::string& source, const std::string& text);
 
 // KILN_IMAGE_… of /usr/lib/kiln/image: "VERSION", "COMPATIBLE", "BUILT" (seconds since 1970). "" = no flashed box.
 std::string image_fact(const Places& places, std::string_view name);

@@ -50,6 +50,15 @@ Status copy_device(const fs::path& from, const fs::path& to) {
   return ::fsync(out->get()) == 0 ? Status() : Status(fail(runtime::os_error(errno, "cannot write " + to.string())));
 }
 
+// For the screen, and whoever runs us by hand.
+void say(const Places& places, const std::string& message) {
+  log::info("box", "{}", message);
+  const auto json = Json::object({{"message", message}});
+  if (auto done = runtime::write_file_atomically(places.run / "install-to.json", json.dump() + "\n"); !done) {
+    log::warn("box", "{}", done.error().message);
+  }
+}
+
 std::string names_of(const std::vector<Disk>& disks) {
   std::string out;
   for (const auto& disk : disks) {
@@ -91,7 +100,9 @@ Result<Disk> only_other_disk(const std::vector<Disk>& disks, const std::string& 
                                           names_of(fitting), fitting.front().path));
 }
 
-Status install_to(const Places& places, const std::string& target) {
+namespace {
+
+Status erase_and_copy(const Places& places, const std::string& target) {
   const auto listed = output_of({"lsblk", "--nodeps", "--bytes", "--json", "--output", "PATH,TYPE,SIZE,MODEL,RO"});
   if (!listed) return fail(listed.error());
   auto disks = parse_disks(*listed);
@@ -116,7 +127,7 @@ Status install_to(const Places& places, const std::string& target) {
     }
     disk = *found;
   }
-  log::warn("box", "installing on {}: everything on it is erased", names_of({disk}));
+  say(places, fmt::format("installing on {}: everything on it is erased; this takes some minutes", names_of({disk})));
   const auto script = places.run / "install-to.sfdisk";
   if (auto done = runtime::write_file_atomically(script, table); !done) return done;
   if (auto done = run({"wipefs", "--all", "--quiet", disk.path}); !done) return done;
@@ -139,8 +150,16 @@ Status install_to(const Places& places, const std::string& target) {
   const auto stored = BootSlots(mount_point / "kiln").store(BootEnvironment());
   if (auto done = run({"umount", mount_point.string()}); !done) return done;
   if (!stored) return stored;
-  log::info("box", "{} is a box now: switch off, take the stick out, switch on", disk.path);
+  say(places, fmt::format("{} is a box now: switch off, take the stick out, switch on", disk.path));
   return {};
+}
+
+}  // namespace
+
+Status install_to(const Places& places, const std::string& target) {
+  auto done = erase_and_copy(places, target);
+  if (!done) say(places, "not installed: " + done.error().message);
+  return done;
 }
 
 }  // namespace kiln::box

@@ -8,6 +8,8 @@
 #include <functional>
 
 #include "base/text.h"
+#include "identity/key.h"
+#include "payloads/messages.h"
 #include "runtime/files.h"
 #include "runtime/settings.h"
 
@@ -22,10 +24,30 @@ namespace {
 
 constexpr std::size_t max_file_bytes = 64UL * 1024;
 constexpr std::size_t max_mistakes = 100;  // named; a file with more is no kiln.toml
-constexpr std::size_t max_tags = 16;       // as kiln-agent takes them
 constexpr std::size_t max_text_bytes = 1024;
 
 bool only_of(std::string_view text, std::string_view letters) { return text.find_first_not_of(letters) == text.npos; }
+
+// "farm", "farm:8780", "https://[fd00::1]:8780": what kiln-agent takes too, which ends at anything else.
+bool is_controller(std::string_view text) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (text.starts_with(scheme)) text.remove_prefix(scheme.size());
+  }
+  const auto close = text.find(']');
+  const auto colon = text.find(':', text.starts_with('[') && close != text.npos ? close : 0);
+  const auto host = text.substr(0, colon);
+  constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+  if (text.starts_with('[')) {
+    if (close == text.npos || close + 1 != host.size() || !only_of(host.substr(1, close - 1), "abcdefABCDEF0123456789:.")) return false;
+  } else if (host.empty() || !only_of(host, letters)) {
+    return false;
+  }
+  if (colon == text.npos) return true;
+  const auto port = text.substr(colon + 1);
+  unsigned number = 0;
+  const auto [stop, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+  return error == std::errc() && stop == port.data() + port.size() && number >= 1 && number <= 65535;
+}
 
 bool is_name(std::string_view text) {
   return !text.empty() && text.size() <= 32 && only_of(text, "abcdefghijklmnopqrstuvwxyz0123456789-") &&
@@ -73,28 +95,17 @@ runtime::Setter checked(std::string& out, std::function<bool(const std::string&)
 
 Settings settings_of(BoxSettings& out, const fs::path& zoneinfo) {
   Settings known;
-  known["controller"] = checked(
-      out.controller,
-      [](const std::string& text) {
-        const auto scheme = text.find("://");
-        const auto host = scheme == text.npos ? text : text.substr(scheme + 3);
-        return (scheme == text.npos || text.starts_with("http://") || text.starts_with("https://")) && !host.empty() &&
-               only_of(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]");
-      },
-      "write the controller's address as \"https://farm:8780\"");
+  known["controller"] = checked(out.controller, is_controller, "write the controller's address as \"https://farm:8780\"");
   known["ca_fingerprint"] = checked(
-      out.ca_fingerprint,
-      [](const std::string& text) {
-        return text.size() >= 16 && text.size() <= 128 && only_of(text, "abcdefghijklmnopqrstuvwxyzABCDEF0123456789:-");
-      },
-      "copy the fingerprint as the page or `kiln ca` shows it, \"sha256:…\"");
+      out.ca_fingerprint, [](const std::string& text) { return identity::read_fingerprint(text).has_value(); },
+      "copy the fingerprint of the farm's authority as its page shows it");
   known["join_token"] = checked(
       out.join_token,
       [](const std::string& text) {
-        return !text.empty() && text.size() <= 256 &&
-               only_of(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.=+/");
+        return text.starts_with("kiln-join-") &&
+               only_of(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
       },
-      "copy the token as it was shown; it holds letters and digits only");
+      "copy the token as `kiln node token` shows it, \"kiln-join-…\"");
   known["name"] = checked(out.name, is_name, "a name has 1 to 32 of a-z, 0-9 and -, as in \"shelf-3\"");
   known["address"] = checked(out.address, is_address_with_prefix, "write address and prefix, as in \"192.168.1.50/24\"");
   known["gateway"] = checked(
@@ -122,8 +133,8 @@ Settings settings_of(BoxSettings& out, const fs::path& zoneinfo) {
       "write a region and a city, as in \"Europe/Berlin\"");
   known["tags"] = texts_setting(
       [&out](std::vector<std::string> texts) -> Status {
-        if (texts.size() > max_tags || !std::all_of(texts.begin(), texts.end(), is_name)) {
-          return fail(Code::invalid, fmt::format("at most {} tags of a-z, 0-9 and - are expected", max_tags));
+        if (texts.size() > payloads::max_tags || !std::all_of(texts.begin(), texts.end(), is_name)) {
+          return fail(Code::invalid, fmt::format("at most {} tags of a-z, 0-9 and - are expected", payloads::max_tags));
         }
         out.tags = std::move(texts);
         return {};
@@ -201,10 +212,13 @@ ReadSettings read_kiln_toml(const fs::path& file, const fs::path& scratch, const
       read.error().message.replace(0, scratch.string().size(), name);
     }
     out.problems.push_back(read.error().message);
+    // Whom to trust is what this line says: without it the box would believe whoever answers first.
+    if (number > 0 && number <= lines.size() && lines[number - 1].find("ca_fingerprint") != std::string::npos) out.may_join = false;
     // A mistake that no line can be blamed for, or that making the line empty does not heal, ends it: with what a
     // parser in the middle of a text across lines cannot see.
     if (number == 0 || number > lines.size() || lines[number - 1].empty() || out.problems.size() >= max_mistakes) {
       out.settings = {};
+      out.may_join = false;
       break;
     }
     lines[number - 1].clear();
@@ -225,6 +239,9 @@ std::string agent_toml(const BoxSettings& settings, const std::string& name) {
   line("join_token", settings.join_token);
   line("name", name);
   if (!settings.tags.empty()) out += fmt::format("tags = {}\n", list_of(settings.tags));
+  // What the box shows on its screen, and what root does for an agent that has no rights (path units of the image).
+  line("status_file", "/run/kiln-agent/status.json");
+  out += "\n[power]\nreboot = \"touch /run/kiln-agent/reboot\"\nsleep = \"touch /run/kiln-agent/suspend\"\n";
   return out;
 }
 

@@ -27,6 +27,8 @@ struct ReadSettings {
   BoxSettings settings;
   // One sentence a mistake: "kiln.toml:7: name: …". The line is left out and the rest counts.
   std::vector<std::string> problems;
+  // False when the line that says whom to trust, or the whole file, could not be read: then this box joins nobody.
+  bool may_join = true;
 };
 
 // Reads `file` through a copy at `scratch`, in which wrong lines are made empty. A missing file is no mistake.

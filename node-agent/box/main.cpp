@@ -10,6 +10,7 @@
 #include "box/boot_slots.h"
 #include "box/clock.h"
 #include "box/console.h"
+#include "box/find.h"
 #include "box/health.h"
 #include "box/install.h"
 #include "box/install_to.h"
@@ -37,6 +38,7 @@ int main(int argc, char** argv) {
   auto* console = app.add_subcommand("console", "Draw the box's screen on this terminal");
   auto* health = app.add_subcommand("health", "Judge the system that runs, and mark its slot");
   auto* clock = app.add_subcommand("clock", "Take the time from the controller where the box has none");
+  auto* find = app.add_subcommand("find", "Find the controller on the LAN where kiln.toml names none");
   auto* install = app.add_subcommand("install", "Install the update that the agent asks for");
   auto* reboot = app.add_subcommand("reboot", "Restart when the agent asks for it");
   auto* suspend = app.add_subcommand("suspend", "Sleep when the agent asks for it");
@@ -52,6 +54,7 @@ int main(int argc, char** argv) {
   if (console->parsed()) return ended(kiln::box::run_console(places));
   if (health->parsed()) return ended(kiln::box::watch_health(places, slots));
   if (clock->parsed()) return ended(kiln::box::set_clock(places));
+  if (find->parsed()) return ended(kiln::box::find_controller(places));
   if (install->parsed()) return ended(kiln::box::install_requested(places, slots));
   if (reboot->parsed()) return ended(kiln::box::do_requested(places, "reboot"));
   if (suspend->parsed()) return ended(kiln::box::do_requested(places, "suspend"));

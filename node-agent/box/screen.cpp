@@ -89,8 +89,9 @@ State state_of(const ScreenFacts& facts) {
   if (state == "online") return {facts.agent.running.empty() ? "ready" : "rendering", green};
   if (state == "approved") return {"approved, connecting", green};
   if (state == "pending") return {"waits for approval: compare the fingerprint on the page", yellow};
-  if (state == "revoked") return {"revoked: this box may no longer join", red};
-  if (state == "offline") return {"looks for the controller", yellow};
+  if (state == "refused") return {"not let in", red};
+  if (state == "offline" || state == "searching") return {"looks for the controller", yellow};
+  if (!facts.notice.empty()) return {facts.notice, yellow};
   return {facts.agent_active ? "starting" : "the agent is not running", facts.agent_active ? plain : red};
 }
 
@@ -103,7 +104,7 @@ std::vector<std::string> complaints(const ScreenFacts& facts) {
   } else if (facts.addresses.empty()) {
     out.emplace_back("No address: is there a DHCP server? Otherwise write address and gateway into kiln.toml.");
   }
-  if (facts.box.controller.empty() && facts.agent.controller.empty()) {
+  if (facts.box.controller.empty() && facts.agent.controller.empty() && facts.box.problems.empty() && facts.notice.empty()) {
     out.emplace_back("No controller: write controller = \"https://...\" into kiln.toml on the partition KILN-CONFIG.");
   }
   out.insert(out.end(), facts.box.problems.begin(), facts.box.problems.end());
@@ -127,7 +128,9 @@ std::string screen(const ScreenFacts& facts, int columns, int rows) {
   const auto state = state_of(facts);
   page.row("State", state.text, state.colour);
   if (!facts.agent.fingerprint.empty()) page.row("Fingerprint", facts.agent.fingerprint, bold);
-  if (!facts.agent.ca_fingerprint.empty()) page.row("Farm's CA", facts.agent.ca_fingerprint);
+  if (!facts.agent.ca_fingerprint.empty()) {
+    page.row("Farm's CA", facts.agent.ca_fingerprint + (facts.box.pinned ? "" : "  believed at first sight: compare it with the page"));
+  }
   if (facts.agent.temp_c) page.row("Temperature", fmt::format("{:.0f} C", *facts.agent.temp_c));
   for (std::size_t i = 0; i < std::min<std::size_t>(facts.agent.running.size(), 4); ++i) {
     const auto& one = facts.agent.running[i];

@@ -15,6 +15,7 @@ struct ScreenFacts {
   std::string version;   // of the image
   std::string slot;      // "A", "B"
   std::string update;    // a sentence, "" = none
+  std::string notice;    // what the box does instead of rendering: it installs itself on another disk; "" = nothing
   bool agent_active = false;
   bool link = false;
 };

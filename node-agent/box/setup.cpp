@@ -56,6 +56,13 @@ Status let_in(const Places& places, const std::string& key) {
   return run({"ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", host_key.string()});
 }
 
+// Holds the join token: for the agent's group, not for what renders.
+Status write_agent_toml(const Places& places, const BoxSettings& settings, const std::string& name) {
+  const auto file = places.run / "agent.toml";
+  if (auto done = write_file_atomically(file, agent_toml(settings, name), 0640); !done) return done;
+  return run({"chgrp", "kiln-agent", file.string()});
+}
+
 // Once for each new text; the initramfs erases data at the next start, where nothing uses it.
 Status reset_if_wanted(const Places& places, const std::string& wish) {
   if (wish.empty()) return {};
@@ -63,7 +70,7 @@ Status reset_if_wanted(const Places& places, const std::string& wish) {
   const auto done = runtime::read_file(done_file, 4096);
   if (done && *done == wish + "\n") return {};
   std::error_code ignored;
-  if (!done && !fs::exists(places.agent_data / "node-id", ignored) && !fs::exists(places.agent_data / "key.pem", ignored)) {
+  if (!done && !fs::exists(places.agent_data / "node.key", ignored)) {
     return write_file_atomically(done_file, wish + "\n");  // the first boot: there is nothing to erase
   }
   if (auto written = write_file_atomically(places.data / "factory-reset", wish + "\n", 0600); !written) return written;
@@ -87,9 +94,16 @@ Status set_up(const Places& places) {
     problems.push_back(fmt::format("{}: {}", what, done.error().message));
     log::error("box", "{}", problems.back());
   };
-  if (auto done = write_file_atomically(places.run / "agent.toml", agent_toml(settings, name), 0640); !done) return done;
-  // It holds the join token: for the agent's group, not for renderers.
-  attempt("agent.toml", run({"chgrp", "kiln-agent", (places.run / "agent.toml").string()}));
+  const bool is_installer = kernel_argument("kiln.install");
+  if (!read.may_join) {
+    problems.emplace_back("This box joins no farm until kiln.toml is right: it may not guess whom to trust.");
+  } else if (!settings.controller.empty()) {
+    attempt("agent.toml", write_agent_toml(places, settings, name));
+  } else if (!is_installer) {
+    // kiln-find.service goes on from here; answers come to the port that find.cpp asks from.
+    attempt("find", write_file_atomically(places.run / "find", ""));
+    attempt("find", write_file_atomically(places.run / "nft/find.nft", "add rule inet kiln input udp sport 5353 udp dport 8781 accept\n"));
+  }
   if (const auto network = network_file(settings); !network.empty()) {
     attempt("network", make_folders("/run/systemd/network"));
     attempt("network", write_file_atomically("/run/systemd/network/70-kiln.network", network));
@@ -99,7 +113,20 @@ Status set_up(const Places& places) {
   attempt("ssh_key", let_in(places, settings.ssh_key));
   if (const auto repaired = BootSlots().repair(); !repaired) attempt("boot partition", Status(fail(repaired.error())));
   attempt("factory_reset", reset_if_wanted(places, settings.factory_reset));
-  return write_box_state(places, {.name = name, .controller = settings.controller, .problems = problems});
+  return write_box_state(places, {.name = name,
+                                  .controller = read.may_join ? settings.controller : "",
+                                  .pinned = !settings.ca_fingerprint.empty(),
+                                  .problems = problems});
+}
+
+Status use_controller(const Places& places, const std::string& controller) {
+  auto settings = read_kiln_toml(places.config / "kiln.toml", places.run / "find.toml").settings;
+  settings.controller = controller;
+  auto state = read_box_state(places);
+  const auto json = Json::object({{"name", state.name}, {"controller", controller}, {"pinned", state.pinned}});
+  if (auto done = write_file_atomically(places.run / "box.json", json.dump() + "\n"); !done) return done;
+  if (auto done = write_problem(places, "controller", ""); !done) return done;
+  return write_agent_toml(places, settings, state.name);
 }
 
 }  // namespace kiln::box

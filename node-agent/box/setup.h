@@ -10,4 +10,7 @@ namespace kiln::box {
 // mistake: what is wrong stands in <run>/problems.d and on the console. Errors: io, when nothing can be written at all.
 Status set_up(const Places& places);
 
+// The rest of it where the controller had to be found first: agent.toml, and what the screen shows. Errors: io.
+Status use_controller(const Places& places, const std::string& controller);
+
 }  // namespace kiln::box

@@ -36,7 +36,7 @@ MAY_KNOW = {
     "actions": ADAPTER | {"planner", "openjd"},
     "transfer": ADAPTER | {"planner"},
     "telemetry": ADAPTER | {"planner"},
-    "box": ADAPTER,
+    "box": ADAPTER | {"identity"},
 }
 CONTROLLER = {"scheduler", "enrollment", "compiler", "accounts", "store", "fleet", "files", "http", "api", "web", "cli"}
 AGENT = {"planner", "uplink", "session", "actions", "cage", "transfer", "telemetry"}

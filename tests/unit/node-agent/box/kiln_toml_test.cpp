@@ -26,8 +26,8 @@ ReadSettings read(const std::string& text) {
 void every_setting_is_taken() {
   const auto got = read(R"(
 controller = "https://farm:8780"
-ca_fingerprint = "sha256:00112233445566778899aabbccddeeff"
-join_token = "kt_Abc-123"
+ca_fingerprint = "AAAA-BBBB-CCCC-DDDD"
+join_token = "kiln-join-Abc-123"
 name = "shelf-3"
 address = "192.168.1.50/24"
 gateway = "192.168.1.1"
@@ -40,8 +40,8 @@ factory_reset = "today"
   check_equal(got.problems.size(), 0U);
   check_equal(got.settings.name, "shelf-3");
   const auto agent = kiln::box::agent_toml(got.settings, got.settings.name);
-  for (const char* line : {"controller = \"https://farm:8780\"\n", "join_token = \"kt_Abc-123\"\n", "name = \"shelf-3\"\n",
-                           "tags = [\"basement\", \"rtx\"]\n", "ca_fingerprint = \"sha256:"}) {
+  for (const char* line : {"controller = \"https://farm:8780\"\n", "join_token = \"kiln-join-Abc-123\"\n", "name = \"shelf-3\"\n",
+                           "tags = [\"basement\", \"rtx\"]\n", "ca_fingerprint = \"", "status_file = \"/run/kiln-agent/status.json\"\n"}) {
     check_contains(agent, line);
   }
   const auto network = kiln::box::network_file(got.settings);
@@ -78,19 +78,29 @@ void a_wrong_line_is_named_and_the_rest_counts() {
       {"ssh_key = \"ssh-rsa A\\nssh-rsa B\"", "copy the line of your .pub file"},
       {"controller = \"ftp://farm\"", "write the controller's address as \"https://farm:8780\""},
       {"controller = farm", "kiln.toml:2: "},
+      {"controller = \"https://farm:99999\"", "write the controller's address"},
+      {"controller = \"https://farm:8780/page\"", "write the controller's address"},
+      {"controller = \"https://[farm]\"", "write the controller's address"},
+      {"join_token = \"abc\"", "copy the token as `kiln node token` shows it"},
       {"tags = [\"a b\"]", "at most 16 tags"},
-      {"join_token = \"a b\"", "copy the token as it was shown"},
+      {"join_token = \"a b\"", "copy the token as"},
       {"name \"x\"", "kiln.toml:2: "},
       {"[[[", "kiln.toml:2: "},
   };
   for (const auto& one : cases) {
-    const auto got = read(fmt::format("tags = [\"kept\"]\n{}\nsshkey = 1\nca_fingerprint = \"sha256:00112233445566778899\"\n", one.line));
+    const auto got = read(fmt::format("factory_reset = \"kept\"\n{}\nsshkey = 1\n", one.line));
     check_equal(got.problems.size(), 2U);
     const auto& first = got.problems[0].find("sshkey") == std::string::npos ? got.problems[0] : got.problems[1];
     check_contains(first, one.says);
-    check_equal(got.settings.tags.size(), 1U);
-    check_equal(got.settings.ca_fingerprint, "sha256:00112233445566778899");
+    check_equal(got.settings.factory_reset, "kept");
   }
+}
+
+void a_wrong_line_of_trust_lets_it_join_nobody() {
+  check(read("").may_join);
+  check(read("name = \"Shelf 3\"\n").may_join);
+  check(!read("name = \"a\"\nca_fingerprint = \"abc\"\n").may_join);
+  check(!read("a = \"\"\"\n\n\n").may_join);
 }
 
 void what_windows_editors_write_is_read() {
@@ -118,6 +128,7 @@ int main() {
   return kiln::test::run("kiln.toml", {{"every setting is taken", &every_setting_is_taken},
                                        {"an empty file is DHCP and no mistake", &an_empty_file_is_dhcp_and_no_mistake},
                                        {"a wrong line is named and the rest counts", &a_wrong_line_is_named_and_the_rest_counts},
+                                       {"a wrong line of trust lets it join nobody", &a_wrong_line_of_trust_lets_it_join_nobody},
                                        {"what Windows' editors write is read", &what_windows_editors_write_is_read},
                                        {"a file that is none ends", &a_file_that_is_none_ends},
                                        {"texts cannot leave their place", &texts_cannot_leave_their_place}});

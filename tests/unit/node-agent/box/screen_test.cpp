@@ -69,7 +69,7 @@ void each_state_has_its_words() {
     const char* state;
     const char* words;
   } cases[] = {{"pending", "waits for approval"}, {"approved", "approved"}, {"online", "ready"},
-               {"offline", "looks for the controller"}, {"revoked", "revoked"}, {"", "starting"}};
+               {"offline", "looks for the controller"}, {"refused", "not let in"}, {"searching", "looks for"}, {"", "starting"}};
   for (const auto& one : cases) {
     auto facts = rendering();
     facts.agent.running.clear();
@@ -80,6 +80,14 @@ void each_state_has_its_words() {
   facts.agent = {};
   facts.agent_active = false;
   check_contains(kiln::box::screen(facts, 64, 24), "the agent is not running");
+}
+
+void an_authority_that_nobody_named_is_to_be_compared() {
+  auto facts = rendering();
+  facts.agent.ca_fingerprint = "aaaa-bbbb-cccc-dddd";
+  check_contains(kiln::box::screen(facts, 80, 24), "aaaa-bbbb-cccc-dddd  believed at first sight");
+  facts.box.pinned = true;
+  check(kiln::box::screen(facts, 80, 24).find("first sight") == std::string::npos);
 }
 
 void it_fits_every_screen_and_nothing_moves_the_cursor() {
@@ -103,5 +111,6 @@ int main() {
   return kiln::test::run("screen", {{"a box says who it is and what it does", &a_box_says_who_it_is_and_what_it_does},
                                     {"what is wrong is said with what helps", &what_is_wrong_is_said_with_what_helps},
                                     {"each state has its words", &each_state_has_its_words},
+                                    {"an authority that nobody named is to be compared", &an_authority_that_nobody_named_is_to_be_compared},
                                     {"it fits every screen and nothing moves the cursor", &it_fits_every_screen_and_nothing_moves_the_cursor}});
 }
