@@ -1,4 +1,5 @@
-// GRUB's environment block as the two-slot boot uses it: which slot first, which are good, how often tried. Pure.
+// GRUB's environment block as the two-slot boot uses it: which slot first, which are good, how often tried.
+// Pure.
 #pragma once
 
 #include <cstddef>
@@ -26,8 +27,8 @@ class BootEnvironment {
   BootEnvironment();
   // Errors: invalid, for what is no block, or one without ORDER.
   static Result<BootEnvironment> parse(std::string_view block);
-  // Exactly block_bytes. What this program writes stays within the first sector of 512 bytes, so that a power cut
-  // leaves the old block or the new one. Errors: too_large when the variables of others do not fit.
+  // Exactly block_bytes. What this program writes stays within the first sector of 512 bytes, so that a power
+  // cut leaves the old block or the new one. Errors: too_large when the variables of others do not fit.
   [[nodiscard]] Result<std::string> block() const;
 
   // The slot that is tried first. "": none.

@@ -101,8 +101,9 @@ Status boot_slots_command(const BootSlots& slots, const std::vector<std::string>
   }
   if (words.size() == 1 && verb == "get-current") {
     out = booted_slot();
-    return out.empty() ? Status(fail(Code::not_found, "this is no flashed box: the kernel's arguments name no slot"))
-                       : Status();
+    return out.empty()
+               ? Status(fail(Code::not_found, "this is no flashed box: the kernel's arguments name no slot"))
+               : Status();
   }
   if (words.size() < 2 || !is_slot(words[1])) return wrong();
   const auto& slot = words[1];

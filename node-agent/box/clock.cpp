@@ -39,10 +39,12 @@ Status set_clock(const Places& places) {
   const auto built = built_s(places);
   const auto now = runtime::now().unix_ms / 1000;
   std::error_code ignored;
-  if (now > built + day_s || std::filesystem::exists("/run/systemd/timesync/synchronized", ignored)) return {};
+  if (now > built + day_s || std::filesystem::exists("/run/systemd/timesync/synchronized", ignored))
+    return {};
   const auto controller = read_box_state(places).controller;
   if (controller.empty()) return {};
-  // A certificate cannot be judged yet. A liar can only make this box's clock run ahead, and then it joins nobody.
+  // A certificate cannot be judged yet. A liar can only make this box's clock run ahead, and then it joins
+  // nobody.
   runtime::HttpOptions options;
   options.overall = std::chrono::seconds(20);
   options.trusts_anyone = true;

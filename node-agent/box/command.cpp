@@ -6,7 +6,8 @@
 
 namespace kiln::box {
 
-Result<std::string> output_of(const std::vector<std::string>& argv, std::chrono::seconds timeout, std::size_t max_bytes) {
+Result<std::string> output_of(const std::vector<std::string>& argv, std::chrono::seconds timeout,
+                              std::size_t max_bytes) {
   runtime::CaptureOptions options;
   options.timeout = timeout;
   options.max_output_bytes = max_bytes;

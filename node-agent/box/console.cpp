@@ -33,12 +33,15 @@ ScreenFacts gather(const Places& places) {
     if (state == "installed") facts.update = version + " waits for a restart";
     if (state == "failed") facts.box.problems.push_back("The update failed: " + text_of(*install, "message"));
   }
-  if (const auto target = read_json(places.run / "install-to.json")) facts.notice = text_of(*target, "message");
+  if (const auto target = read_json(places.run / "install-to.json"))
+    facts.notice = text_of(*target, "message");
   if (const auto health = read_json(places.run / "health.json")) {
     const auto message = text_of(*health, "message");
     const auto state = text_of(*health, "state");
-    if (state == "checking") facts.update = message.empty() ? "checking the update" : "checking the update: " + message;
-    if (state == "rolled-back" || state == "interrupted" || state == "bad") facts.box.problems.push_back(message);
+    if (state == "checking")
+      facts.update = message.empty() ? "checking the update" : "checking the update: " + message;
+    if (state == "rolled-back" || state == "interrupted" || state == "bad")
+      facts.box.problems.push_back(message);
   }
   return facts;
 }

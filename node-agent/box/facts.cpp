@@ -99,7 +99,8 @@ BoxState read_box_state(const Places& places) {
   }
   std::error_code ignored;
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(places.run / "problems.d", ignored)) files.push_back(entry.path());
+  for (const auto& entry : fs::directory_iterator(places.run / "problems.d", ignored))
+    files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   for (const auto& file : files) {
     const auto text = runtime::read_file(file, max_json_bytes);
@@ -115,8 +116,10 @@ BoxState read_box_state(const Places& places) {
 
 Status write_box_state(const Places& places, const BoxState& state) {
   if (auto made = runtime::make_folders(places.run); !made) return made;
-  const auto json = Json::object({{"name", state.name}, {"controller", state.controller}, {"pinned", state.pinned}});
-  if (auto done = runtime::write_file_atomically(places.run / "box.json", json.dump() + "\n"); !done) return done;
+  const auto json =
+      Json::object({{"name", state.name}, {"controller", state.controller}, {"pinned", state.pinned}});
+  if (auto done = runtime::write_file_atomically(places.run / "box.json", json.dump() + "\n"); !done)
+    return done;
   std::string text;
   for (const auto& problem : state.problems) text += problem + "\n";
   return write_problem(places, "settings", text);
@@ -124,7 +127,8 @@ Status write_box_state(const Places& places, const BoxState& state) {
 
 Status write_problem(const Places& places, const std::string& source, const std::string& text) {
   if (auto made = runtime::make_folders(places.run / "problems.d"); !made) return made;
-  if (auto done = runtime::write_file_atomically(places.run / "problems.d" / source, text); !done) return done;
+  if (auto done = runtime::write_file_atomically(places.run / "problems.d" / source, text); !done)
+    return done;
   Json all = Json::Array();
   for (const auto& problem : read_box_state(places).problems) all.push(problem);
   return runtime::write_file_atomically(places.run / "problems.json", all.dump() + "\n");
@@ -145,7 +149,9 @@ unsigned count_gpus(const fs::path& sysfs) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(sysfs / "bus/pci/devices", ignored)) {
     // 0x03xxxx: display controllers (PCI code and ID assignment)
-    if (first_line(entry.path() / "class").starts_with("0x03") && fs::exists(entry.path() / "driver", ignored)) ++count;
+    if (first_line(entry.path() / "class").starts_with("0x03") &&
+        fs::exists(entry.path() / "driver", ignored))
+      ++count;
   }
   return count;
 }
@@ -168,7 +174,8 @@ std::vector<std::string> addresses() {
   ifaddrs* list = nullptr;
   if (::getifaddrs(&list) != 0) return {};
   for (const auto* one = list; one != nullptr; one = one->ifa_next) {
-    if (one->ifa_addr == nullptr || (one->ifa_flags & IFF_LOOPBACK) != 0 || (one->ifa_flags & IFF_UP) == 0) continue;
+    if (one->ifa_addr == nullptr || (one->ifa_flags & IFF_LOOPBACK) != 0 || (one->ifa_flags & IFF_UP) == 0)
+      continue;
     char host[NI_MAXHOST];
     const auto family = one->ifa_addr->sa_family;
     if (family != AF_INET && family != AF_INET6) continue;
@@ -188,7 +195,8 @@ std::vector<std::string> addresses() {
 
 ServiceState service_state(const std::string& unit) {
   ServiceState out;
-  const auto shown = output_of({"systemctl", "show", "--property=ActiveState,SubState,NRestarts", unit}, std::chrono::seconds(10));
+  const auto shown = output_of({"systemctl", "show", "--property=ActiveState,SubState,NRestarts", unit},
+                               std::chrono::seconds(10));
   if (!shown) return out;
   const auto& text = *shown;
   out.active = text.find("ActiveState=active") != std::string::npos;
@@ -238,6 +246,8 @@ bool is_writable(const fs::path& folder) {
   return written;
 }
 
-std::string boot_id() { return first_line("/proc/sys/kernel/random/boot_id"); }
+std::string boot_id() {
+  return first_line("/proc/sys/kernel/random/boot_id");
+}
 
 }  // namespace kiln::box

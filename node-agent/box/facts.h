@@ -1,4 +1,5 @@
-// What the box can say about itself, read where the kernel, systemd and the agent put it. Nothing here changes anything.
+// What the box can say about itself, read where the kernel, systemd and the agent put it. Nothing here
+// changes anything.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +41,8 @@ Result<AgentStatus> parse_agent_status(std::string_view json);
 // An agent that has written nothing, or nonsense, has an empty one.
 AgentStatus read_agent_status(const Places& places);
 
-// {"name","controller","pinned"} of this boot, from setup; and all that is wrong with the box, one sentence each.
+// {"name","controller","pinned"} of this boot, from setup; and all that is wrong with the box, one sentence
+// each.
 struct BoxState {
   std::string name, controller;
   bool pinned = false;  // kiln.toml says which authority is the farm's
@@ -48,11 +50,12 @@ struct BoxState {
 };
 BoxState read_box_state(const Places& places);
 Status write_box_state(const Places& places, const BoxState& state);
-// One more of `source`'s, in place of what it said before; "" takes it back. <run>/problems.json has all of them, for the
-// agent to tell the page.
+// One more of `source`'s, in place of what it said before; "" takes it back. <run>/problems.json has all of
+// them, for the agent to tell the page.
 Status write_problem(const Places& places, const std::string& source, const std::string& text);
 
-// KILN_IMAGE_… of /usr/lib/kiln/image: "VERSION", "COMPATIBLE", "BUILT" (seconds since 1970). "" = no flashed box.
+// KILN_IMAGE_… of /usr/lib/kiln/image: "VERSION", "COMPATIBLE", "BUILT" (seconds since 1970). "" = no flashed
+// box.
 std::string image_fact(const Places& places, std::string_view name);
 
 // GPUs that a driver took: display controllers of the PCI bus.

@@ -37,12 +37,13 @@ std::vector<in_addr> wired_addresses() {
   if (::getifaddrs(&list) != 0) return out;
   constexpr unsigned needed = IFF_UP | IFF_MULTICAST;
   for (const auto* one = list; one != nullptr; one = one->ifa_next) {
-    if (one->ifa_addr == nullptr || one->ifa_addr->sa_family != AF_INET || (one->ifa_flags & needed) != needed ||
-        (one->ifa_flags & IFF_LOOPBACK) != 0) {
+    if (one->ifa_addr == nullptr || one->ifa_addr->sa_family != AF_INET ||
+        (one->ifa_flags & needed) != needed || (one->ifa_flags & IFF_LOOPBACK) != 0) {
       continue;
     }
     sockaddr_in address{};
-    std::copy_n(reinterpret_cast<const char*>(one->ifa_addr), sizeof address, reinterpret_cast<char*>(&address));
+    std::copy_n(reinterpret_cast<const char*>(one->ifa_addr), sizeof address,
+                reinterpret_cast<char*>(&address));
     out.push_back(address.sin_addr);
   }
   ::freeifaddrs(list);
@@ -63,7 +64,8 @@ runtime::Fd ask_from(const in_addr& address) {
   if (fd.get() < 0 || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&from), sizeof from) != 0 ||
       ::setsockopt(fd.get(), IPPROTO_IP, IP_MULTICAST_IF, &address, sizeof address) != 0 ||
       ::setsockopt(fd.get(), IPPROTO_IP, IP_MULTICAST_TTL, &hops, sizeof hops) != 0 ||
-      ::sendto(fd.get(), query.data(), query.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to) < 0) {
+      ::sendto(fd.get(), query.data(), query.size(), 0, reinterpret_cast<const sockaddr*>(&to), sizeof to) <
+          0) {
     return {};
   }
   return fd;
@@ -84,7 +86,8 @@ void hear(const runtime::Fd& fd, std::vector<Candidate>& out) {
   }
   for (const auto& instance : *answer) {
     auto found = candidate_of(instance, sender);
-    const bool is_known = std::any_of(out.begin(), out.end(), [&](const auto& one) { return one.url == found.url; });
+    const bool is_known =
+        std::any_of(out.begin(), out.end(), [&](const auto& one) { return one.url == found.url; });
     if (!is_known) out.push_back(std::move(found));
   }
 }
@@ -101,7 +104,8 @@ Candidate candidate_of(const Instance& instance, const std::string& sender) {
 Result<std::string> choose(const std::vector<Candidate>& heard, const std::string& remembered) {
   if (heard.empty()) {
     return fail(Code::not_found,
-                "no controller answers on this network (mDNS, _kiln._tcp): write controller = \"https://...\" into kiln.toml");
+                "no controller answers on this network (mDNS, _kiln._tcp): write controller = "
+                "\"https://...\" into kiln.toml");
   }
   if (heard.size() == 1) return heard.front().url;
   std::string names;
@@ -109,8 +113,10 @@ Result<std::string> choose(const std::vector<Candidate>& heard, const std::strin
     if (one.url == remembered) return remembered;
     names += fmt::format("{}{} ({})", names.empty() ? "" : ", ", one.name, one.url);
   }
-  return fail(Code::conflict, fmt::format("several controllers answer: {}; write controller = \"{}\" or the other into kiln.toml",
-                                          names, heard.front().url));
+  return fail(
+      Code::conflict,
+      fmt::format("several controllers answer: {}; write controller = \"{}\" or the other into kiln.toml",
+                  names, heard.front().url));
 }
 
 std::vector<Candidate> ask_lan(int seconds) {
@@ -145,12 +151,14 @@ Status find_controller(const Places& places) {
     if (chosen) {
       log::info("box", "the controller is {}", *chosen);
       if (*chosen != remembered) {
-        if (auto done = runtime::write_file_atomically(memory, *chosen + "\n"); !done) log::warn("box", "{}", done.error().message);
+        if (auto done = runtime::write_file_atomically(memory, *chosen + "\n"); !done)
+          log::warn("box", "{}", done.error().message);
       }
       return use_controller(places, *chosen);
     }
     if (!remembered.empty() && runtime::now().mono_ms - began_ms > patience_ms) {
-      log::warn("box", "{}; the controller of the last time is taken: {}", chosen.error().message, remembered);
+      log::warn("box", "{}; the controller of the last time is taken: {}", chosen.error().message,
+                remembered);
       return use_controller(places, remembered);
     }
     if (told != chosen.error().message) {

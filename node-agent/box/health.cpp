@@ -28,10 +28,15 @@ constexpr std::size_t max_journals = 6;                       // two updates tha
 class Health {
  public:
   Health(const Places& places, const BootSlots& slots)
-      : places_(places), slots_(slots), slot_(booted_slot()), boot_(boot_id()), version_(image_fact(places, "VERSION")) {}
+      : places_(places),
+        slots_(slots),
+        slot_(booted_slot()),
+        boot_(boot_id()),
+        version_(image_fact(places, "VERSION")) {}
 
   Status watch() {
-    if (slot_.empty()) return fail(Code::unsupported, "this is no flashed box: the kernel's arguments name no slot");
+    if (slot_.empty())
+      return fail(Code::unsupported, "this is no flashed box: the kernel's arguments name no slot");
     if (auto repaired = slots_.repair(); !repaired) return fail(std::move(repaired.error()));
     read_trial();
     if (trial_ && trial_->slot == slot_ && trial_->boot != boot_) remember_try();
@@ -61,7 +66,8 @@ class Health {
     if (auto trial = parse_trial(*json)) trial_ = std::move(*trial);
   }
   void write_trial() const {
-    if (auto done = runtime::write_file_atomically(trial_file(), to_json(*trial_).dump() + "\n", 0600); !done) {
+    if (auto done = runtime::write_file_atomically(trial_file(), to_json(*trial_).dump() + "\n", 0600);
+        !done) {
       log::error("box", "{}", done.error().message);
     }
   }
@@ -124,7 +130,8 @@ class Health {
     std::error_code ignored;
     if (trial_) {
       const auto last = Json::object({{"state", state}, {"version", trial_->version}, {"message", message}});
-      if (auto done = runtime::write_file_atomically(places_.data / "last-update.json", last.dump() + "\n"); !done) {
+      if (auto done = runtime::write_file_atomically(places_.data / "last-update.json", last.dump() + "\n");
+          !done) {
         log::error("box", "{}", done.error().message);
       }
       fs::remove(trial_file(), ignored);
@@ -150,21 +157,25 @@ class Health {
     if (auto made = runtime::make_folders(folder); !made) return;
     std::error_code ignored;
     for (const auto& boot : trial_->boots) {
-      const auto shown = output_of({"journalctl", "--boot=" + boot, "--output=short-monotonic", "--no-pager", "--lines=5000"},
-                                   std::chrono::minutes(2), max_journal_bytes);
+      const auto shown = output_of(
+          {"journalctl", "--boot=" + boot, "--output=short-monotonic", "--no-pager", "--lines=5000"},
+          std::chrono::minutes(2), max_journal_bytes);
       if (!shown) continue;
       if (auto done = runtime::write_file_atomically(folder / (boot + ".log"), *shown, 0640); !done) return;
     }
-    if (auto owned = run({"chgrp", "-R", "kiln-agent", folder.string()}); !owned) log::warn("box", "{}", owned.error().message);
+    if (auto owned = run({"chgrp", "-R", "kiln-agent", folder.string()}); !owned)
+      log::warn("box", "{}", owned.error().message);
     std::vector<fs::directory_entry> all;
     for (const auto& entry : fs::directory_iterator(folder, ignored)) all.push_back(entry);
-    std::sort(all.begin(), all.end(),
-              [&](const auto& a, const auto& b) { return a.last_write_time(ignored) > b.last_write_time(ignored); });
+    std::sort(all.begin(), all.end(), [&](const auto& a, const auto& b) {
+      return a.last_write_time(ignored) > b.last_write_time(ignored);
+    });
     for (std::size_t i = max_journals; i < all.size(); ++i) fs::remove(all[i].path(), ignored);
   }
 
   void say(const char* state, const std::string& message) const {
-    const auto json = Json::object({{"slot", slot_}, {"version", version_}, {"state", state}, {"message", message}});
+    const auto json =
+        Json::object({{"slot", slot_}, {"version", version_}, {"state", state}, {"message", message}});
     if (auto done = runtime::write_file_atomically(places_.run / "health.json", json.dump() + "\n"); !done) {
       log::error("box", "{}", done.error().message);
     }
@@ -180,6 +191,8 @@ class Health {
 
 }  // namespace
 
-Status watch_health(const Places& places, const BootSlots& slots) { return Health(places, slots).watch(); }
+Status watch_health(const Places& places, const BootSlots& slots) {
+  return Health(places, slots).watch();
+}
 
 }  // namespace kiln::box

@@ -29,8 +29,8 @@ class Progress {
   explicit Progress(const Places& places) : places_(places) {}
   void name(std::string version) { version_ = std::move(version); }
   void say(std::string_view state, unsigned percent, std::string_view message) const {
-    const auto json = Json::object(
-        {{"state", state}, {"percent", percent}, {"version", version_}, {"message", message}});
+    const auto json =
+        Json::object({{"state", state}, {"percent", percent}, {"version", version_}, {"message", message}});
     if (auto done = runtime::write_file_atomically(places_.run / "install.json", json.dump() + "\n"); !done) {
       log::error("box", "{}", done.error().message);
     }
@@ -71,7 +71,8 @@ Status run_rauc(const fs::path& bundle, const Progress& progress) {
   }
   const auto ended = process->wait(std::chrono::duration_cast<std::chrono::milliseconds>(max_install));
   if (ended && ended->ok()) return {};
-  return fail(Code::invalid, error.empty() ? fmt::format("rauc install: {}", ended ? ended->str() : "no end") : error);
+  return fail(Code::invalid,
+              error.empty() ? fmt::format("rauc install: {}", ended ? ended->str() : "no end") : error);
 }
 
 }  // namespace
@@ -84,12 +85,15 @@ Result<fs::path> requested_bundle(std::string_view request, const fs::path& allo
   // Without its links and dots: what root opens lies where the agent may write, and nowhere else.
   const auto real = fs::canonical(path, error);
   if (path.empty() || error) {
-    return fail(Code::not_found, fmt::format("install.json: there is no bundle '{}'; write {{\"bundle\": PATH}}", path.string()));
+    return fail(
+        Code::not_found,
+        fmt::format("install.json: there is no bundle '{}'; write {{\"bundle\": PATH}}", path.string()));
   }
   const auto root = fs::canonical(allowed, error);
   const auto [end, ignored] = std::mismatch(root.begin(), root.end(), real.begin(), real.end());
   if (error || end != root.end() || !fs::is_regular_file(real, error)) {
-    return fail(Code::invalid, fmt::format("install.json: '{}' is no file below {}", path.string(), allowed.string()));
+    return fail(Code::invalid,
+                fmt::format("install.json: '{}' is no file below {}", path.string(), allowed.string()));
   }
   return real;
 }

@@ -18,7 +18,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::uint64_t min_disk_bytes = 8'000'000'000;  // two slots of 2 GiB, their boot slots, and room for frames
+constexpr std::uint64_t min_disk_bytes =
+    8'000'000'000;  // two slots of 2 GiB, their boot slots, and room for frames
 constexpr std::size_t chunk_bytes = 4UL * 1024 * 1024;
 
 // As in image/parts/disk.sh; sizes in MiB. The ids are made by sfdisk, new for every disk.
@@ -42,12 +43,14 @@ Status copy_device(const fs::path& from, const fs::path& to) {
   std::string buffer(chunk_bytes, '\0');
   for (ssize_t got = 0; (got = ::read(in->get(), buffer.data(), buffer.size())) != 0;) {
     if (got < 0) return fail(runtime::os_error(errno, "cannot read " + from.string()));
-    if (auto done = runtime::write_all(out->get(), std::string_view(buffer.data(), static_cast<std::size_t>(got)), to.string());
+    if (auto done = runtime::write_all(
+            out->get(), std::string_view(buffer.data(), static_cast<std::size_t>(got)), to.string());
         !done) {
       return done;
     }
   }
-  return ::fsync(out->get()) == 0 ? Status() : Status(fail(runtime::os_error(errno, "cannot write " + to.string())));
+  return ::fsync(out->get()) == 0 ? Status()
+                                  : Status(fail(runtime::os_error(errno, "cannot write " + to.string())));
 }
 
 // For the screen, and whoever runs us by hand.
@@ -62,8 +65,8 @@ void say(const Places& places, const std::string& message) {
 std::string names_of(const std::vector<Disk>& disks) {
   std::string out;
   for (const auto& disk : disks) {
-    out += fmt::format("{}{} ({}, {} GB)", out.empty() ? "" : ", ", disk.path, disk.model.empty() ? "disk" : disk.model,
-                       disk.bytes / 1'000'000'000);
+    out += fmt::format("{}{} ({}, {} GB)", out.empty() ? "" : ", ", disk.path,
+                       disk.model.empty() ? "disk" : disk.model, disk.bytes / 1'000'000'000);
   }
   return out;
 }
@@ -94,16 +97,19 @@ Result<Disk> only_other_disk(const std::vector<Disk>& disks, const std::string& 
                [&](const Disk& disk) { return disk.path != booted && disk.bytes >= min_disk_bytes; });
   if (fitting.size() == 1) return fitting.front();
   if (fitting.empty()) {
-    return fail(Code::not_found, fmt::format("no other disk of at least {} GB is here", min_disk_bytes / 1'000'000'000));
+    return fail(Code::not_found,
+                fmt::format("no other disk of at least {} GB is here", min_disk_bytes / 1'000'000'000));
   }
-  return fail(Code::conflict, fmt::format("which disk? There are {}: unplug the others, or run kiln-box install-to {}",
-                                          names_of(fitting), fitting.front().path));
+  return fail(Code::conflict,
+              fmt::format("which disk? There are {}: unplug the others, or run kiln-box install-to {}",
+                          names_of(fitting), fitting.front().path));
 }
 
 namespace {
 
 Status erase_and_copy(const Places& places, const std::string& target) {
-  const auto listed = output_of({"lsblk", "--nodeps", "--bytes", "--json", "--output", "PATH,TYPE,SIZE,MODEL,RO"});
+  const auto listed =
+      output_of({"lsblk", "--nodeps", "--bytes", "--json", "--output", "PATH,TYPE,SIZE,MODEL,RO"});
   if (!listed) return fail(listed.error());
   auto disks = parse_disks(*listed);
   if (!disks) return fail(std::move(disks.error()));
@@ -117,21 +123,26 @@ Status erase_and_copy(const Places& places, const std::string& target) {
     if (!found) return fail(std::move(found.error()));
     disk = *found;
   } else {
-    const auto found = std::find_if(disks->begin(), disks->end(), [&](const Disk& one) { return one.path == target; });
+    const auto found =
+        std::find_if(disks->begin(), disks->end(), [&](const Disk& one) { return one.path == target; });
     if (target == *booted) return fail(Code::conflict, fmt::format("{} is the disk that runs", target));
     if (found == disks->end()) {
-      return fail(Code::not_found, fmt::format("there is no disk {}; there are {}", target, names_of(*disks)));
+      return fail(Code::not_found,
+                  fmt::format("there is no disk {}; there are {}", target, names_of(*disks)));
     }
     if (found->bytes < min_disk_bytes) {
-      return fail(Code::too_large, fmt::format("{} is too small: at least {} GB are needed", target, min_disk_bytes / 1'000'000'000));
+      return fail(Code::too_large, fmt::format("{} is too small: at least {} GB are needed", target,
+                                               min_disk_bytes / 1'000'000'000));
     }
     disk = *found;
   }
-  say(places, fmt::format("installing on {}: everything on it is erased; this takes some minutes", names_of({disk})));
+  say(places,
+      fmt::format("installing on {}: everything on it is erased; this takes some minutes", names_of({disk})));
   const auto script = places.run / "install-to.sfdisk";
   if (auto done = runtime::write_file_atomically(script, table); !done) return done;
   if (auto done = run({"wipefs", "--all", "--quiet", disk.path}); !done) return done;
-  if (auto done = run({"sh", "-c", "sfdisk --quiet --wipe always --wipe-partitions always \"$1\" <\"$0\"", script.string(), disk.path});
+  if (auto done = run({"sh", "-c", "sfdisk --quiet --wipe always --wipe-partitions always \"$1\" <\"$0\"",
+                       script.string(), disk.path});
       !done) {
     return done;
   }
@@ -142,11 +153,13 @@ Status erase_and_copy(const Places& places, const std::string& target) {
   ::sync();
   for (const auto& [from, number] : copies) {
     log::info("box", "copying {}", from.string());
-    if (auto done = copy_device(places.run / "slots" / from, partition(disk.path, number)); !done) return done;
+    if (auto done = copy_device(places.run / "slots" / from, partition(disk.path, number)); !done)
+      return done;
   }
   const auto mount_point = places.run / "install-to";
   if (auto done = runtime::make_folders(mount_point); !done) return done;
-  if (auto done = run({"mount", "-t", "vfat", partition(disk.path, 1), mount_point.string()}); !done) return done;
+  if (auto done = run({"mount", "-t", "vfat", partition(disk.path, 1), mount_point.string()}); !done)
+    return done;
   const auto stored = BootSlots(mount_point / "kiln").store(BootEnvironment());
   if (auto done = run({"umount", mount_point.string()}); !done) return done;
   if (!stored) return stored;

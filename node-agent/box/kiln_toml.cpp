@@ -26,7 +26,9 @@ constexpr std::size_t max_file_bytes = 64UL * 1024;
 constexpr std::size_t max_mistakes = 100;  // named; a file with more is no kiln.toml
 constexpr std::size_t max_text_bytes = 1024;
 
-bool only_of(std::string_view text, std::string_view letters) { return text.find_first_not_of(letters) == text.npos; }
+bool only_of(std::string_view text, std::string_view letters) {
+  return text.find_first_not_of(letters) == text.npos;
+}
 
 // "farm", "farm:8780", "https://[fd00::1]:8780": what kiln-agent takes too, which ends at anything else.
 bool is_controller(std::string_view text) {
@@ -38,7 +40,9 @@ bool is_controller(std::string_view text) {
   const auto host = text.substr(0, colon);
   constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
   if (text.starts_with('[')) {
-    if (close == text.npos || close + 1 != host.size() || !only_of(host.substr(1, close - 1), "abcdefABCDEF0123456789:.")) return false;
+    if (close == text.npos || close + 1 != host.size() ||
+        !only_of(host.substr(1, close - 1), "abcdefABCDEF0123456789:."))
+      return false;
   } else if (host.empty() || !only_of(host, letters)) {
     return false;
   }
@@ -70,18 +74,24 @@ bool is_address_with_prefix(const std::string& text) {
   unsigned prefix = 0;
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data() + slash + 1, end, prefix);
-  return family != 0 && error == std::errc() && stop == end && prefix >= 1 && prefix <= (family == AF_INET ? 32U : 128U);
+  return family != 0 && error == std::errc() && stop == end && prefix >= 1 &&
+         prefix <= (family == AF_INET ? 32U : 128U);
 }
 
 bool is_key(const std::string& text) {
-  static constexpr std::string_view kinds[] = {"ssh-ed25519 ", "ssh-rsa ", "ecdsa-sha2-nistp256 ", "ecdsa-sha2-nistp384 ",
-                                               "ecdsa-sha2-nistp521 ", "sk-ssh-ed25519@openssh.com ",
+  static constexpr std::string_view kinds[] = {"ssh-ed25519 ",
+                                               "ssh-rsa ",
+                                               "ecdsa-sha2-nistp256 ",
+                                               "ecdsa-sha2-nistp384 ",
+                                               "ecdsa-sha2-nistp521 ",
+                                               "sk-ssh-ed25519@openssh.com ",
                                                "sk-ecdsa-sha2-nistp256@openssh.com "};
   return std::any_of(std::begin(kinds), std::end(kinds), [&](auto kind) { return text.starts_with(kind); });
 }
 
 // A text that `is_right` likes, or what would be.
-runtime::Setter checked(std::string& out, std::function<bool(const std::string&)> is_right, std::string expected) {
+runtime::Setter checked(std::string& out, std::function<bool(const std::string&)> is_right,
+                        std::string expected) {
   return text_setting(
       [&out, is_right = std::move(is_right), expected](const std::string& text) -> Status {
         if (text.size() > max_text_bytes || !is_one_line(text) || !is_right(text)) {
@@ -95,9 +105,11 @@ runtime::Setter checked(std::string& out, std::function<bool(const std::string&)
 
 Settings settings_of(BoxSettings& out, const fs::path& zoneinfo) {
   Settings known;
-  known["controller"] = checked(out.controller, is_controller, "write the controller's address as \"https://farm:8780\"");
+  known["controller"] =
+      checked(out.controller, is_controller, "write the controller's address as \"https://farm:8780\"");
   known["ca_fingerprint"] = checked(
-      out.ca_fingerprint, [](const std::string& text) { return identity::read_fingerprint(text).has_value(); },
+      out.ca_fingerprint,
+      [](const std::string& text) { return identity::read_fingerprint(text).has_value(); },
       "copy the fingerprint of the farm's authority as its page shows it");
   known["join_token"] = checked(
       out.join_token,
@@ -107,14 +119,17 @@ Settings settings_of(BoxSettings& out, const fs::path& zoneinfo) {
       },
       "copy the token as `kiln node token` shows it, \"kiln-join-…\"");
   known["name"] = checked(out.name, is_name, "a name has 1 to 32 of a-z, 0-9 and -, as in \"shelf-3\"");
-  known["address"] = checked(out.address, is_address_with_prefix, "write address and prefix, as in \"192.168.1.50/24\"");
+  known["address"] =
+      checked(out.address, is_address_with_prefix, "write address and prefix, as in \"192.168.1.50/24\"");
   known["gateway"] = checked(
-      out.gateway, [](const std::string& text) { return family_of(text) != 0; }, "write an address, as in \"192.168.1.1\"");
+      out.gateway, [](const std::string& text) { return family_of(text) != 0; },
+      "write an address, as in \"192.168.1.1\"");
   known["dns"] = texts_setting(
       [&out](std::vector<std::string> texts) -> Status {
         for (const auto& text : texts) {
           if (family_of(text) == 0) {
-            return fail(Code::invalid, fmt::format("'{}' is no address: write [\"192.168.1.1\"]", text.substr(0, 60)));
+            return fail(Code::invalid,
+                        fmt::format("'{}' is no address: write [\"192.168.1.1\"]", text.substr(0, 60)));
           }
         }
         out.dns = std::move(texts);
@@ -134,14 +149,16 @@ Settings settings_of(BoxSettings& out, const fs::path& zoneinfo) {
   known["tags"] = texts_setting(
       [&out](std::vector<std::string> texts) -> Status {
         if (texts.size() > payloads::max_tags || !std::all_of(texts.begin(), texts.end(), is_name)) {
-          return fail(Code::invalid, fmt::format("at most {} tags of a-z, 0-9 and - are expected", payloads::max_tags));
+          return fail(Code::invalid,
+                      fmt::format("at most {} tags of a-z, 0-9 and - are expected", payloads::max_tags));
         }
         out.tags = std::move(texts);
         return {};
       },
       "a list of texts is expected, as in [\"basement\"]");
-  known["factory_reset"] =
-      checked(out.factory_reset, [](const std::string& text) { return !text.empty(); }, "any text in quotes, as in \"today\"");
+  known["factory_reset"] = checked(
+      out.factory_reset, [](const std::string& text) { return !text.empty(); },
+      "any text in quotes, as in \"today\"");
   return known;
 }
 
@@ -213,10 +230,12 @@ ReadSettings read_kiln_toml(const fs::path& file, const fs::path& scratch, const
     }
     out.problems.push_back(read.error().message);
     // Whom to trust is what this line says: without it the box would believe whoever answers first.
-    if (number > 0 && number <= lines.size() && lines[number - 1].find("ca_fingerprint") != std::string::npos) out.may_join = false;
-    // A mistake that no line can be blamed for, or that making the line empty does not heal, ends it: with what a
-    // parser in the middle of a text across lines cannot see.
-    if (number == 0 || number > lines.size() || lines[number - 1].empty() || out.problems.size() >= max_mistakes) {
+    if (number > 0 && number <= lines.size() && lines[number - 1].find("ca_fingerprint") != std::string::npos)
+      out.may_join = false;
+    // A mistake that no line can be blamed for, or that making the line empty does not heal, ends it: with
+    // what a parser in the middle of a text across lines cannot see.
+    if (number == 0 || number > lines.size() || lines[number - 1].empty() ||
+        out.problems.size() >= max_mistakes) {
       out.settings = {};
       out.may_join = false;
       break;
@@ -239,7 +258,8 @@ std::string agent_toml(const BoxSettings& settings, const std::string& name) {
   line("join_token", settings.join_token);
   line("name", name);
   if (!settings.tags.empty()) out += fmt::format("tags = {}\n", list_of(settings.tags));
-  // What the box shows on its screen, and what root does for an agent that has no rights (path units of the image).
+  // What the box shows on its screen, and what root does for an agent that has no rights (path units of the
+  // image).
   line("status_file", "/run/kiln-agent/status.json");
   out += "\n[power]\nreboot = \"touch /run/kiln-agent/reboot\"\nsleep = \"touch /run/kiln-agent/suspend\"\n";
   return out;
@@ -247,10 +267,13 @@ std::string agent_toml(const BoxSettings& settings, const std::string& name) {
 
 std::string network_file(const BoxSettings& settings) {
   if (settings.address.empty() && settings.dns.empty()) return {};
-  std::string out = "# Written at every boot from kiln.toml on the partition kiln-config.\n[Match]\nType=ether\nKind=!*\n\n[Network]\n";
+  std::string out =
+      "# Written at every boot from kiln.toml on the partition "
+      "kiln-config.\n[Match]\nType=ether\nKind=!*\n\n[Network]\n";
   out += "LLMNR=no\nMulticastDNS=no\n";
   out += settings.address.empty() ? "DHCP=yes\n" : fmt::format("Address={}\n", settings.address);
-  if (!settings.address.empty() && !settings.gateway.empty()) out += fmt::format("Gateway={}\n", settings.gateway);
+  if (!settings.address.empty() && !settings.gateway.empty())
+    out += fmt::format("Gateway={}\n", settings.gateway);
   for (const auto& server : settings.dns) out += fmt::format("DNS={}\n", server);
   return out;
 }

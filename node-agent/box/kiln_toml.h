@@ -27,12 +27,13 @@ struct ReadSettings {
   BoxSettings settings;
   // One sentence a mistake: "kiln.toml:7: name: …". The line is left out and the rest counts.
   std::vector<std::string> problems;
-  // False when the line that says whom to trust, or the whole file, could not be read: then this box joins nobody.
+  // False when the line that says whom to trust, or the whole file, could not be read: then this box joins
+  // nobody.
   bool may_join = true;
 };
 
-// Reads `file` through a copy at `scratch`, in which wrong lines are made empty. A missing file is no mistake.
-// `zoneinfo` holds the time zones that there are.
+// Reads `file` through a copy at `scratch`, in which wrong lines are made empty. A missing file is no
+// mistake. `zoneinfo` holds the time zones that there are.
 ReadSettings read_kiln_toml(const std::filesystem::path& file, const std::filesystem::path& scratch,
                             const std::filesystem::path& zoneinfo = "/usr/share/zoneinfo");
 

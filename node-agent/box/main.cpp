@@ -1,4 +1,5 @@
-// `kiln-box`: what a flashed box does as root. systemd starts it; people see its screen and `kiln-box install-to`.
+// `kiln-box`: what a flashed box does as root. systemd starts it; people see its screen and `kiln-box
+// install-to`.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -44,7 +45,8 @@ int main(int argc, char** argv) {
   auto* suspend = app.add_subcommand("suspend", "Sleep when the agent asks for it");
   std::vector<std::string> words;
   auto* boot_slots = app.add_subcommand("bootslots", "RAUC's questions about slots");
-  boot_slots->add_option("WORDS", words, "get-primary, set-primary A|B, get-state A|B, set-state A|B good|bad");
+  boot_slots->add_option("WORDS", words,
+                         "get-primary, set-primary A|B, get-state A|B, set-state A|B good|bad");
   std::string target;
   auto* install_to = app.add_subcommand("install-to", "ERASE a disk and make it a box of this system");
   install_to->add_option("DISK", target, "As /dev/nvme0n1; auto: the only other one")->required();

@@ -15,7 +15,8 @@ constexpr std::uint16_t type_srv = 33;
 constexpr std::uint16_t class_in = 1;
 constexpr std::uint16_t unicast_wanted = 0x8000;  // of a question's class
 constexpr std::size_t header_bytes = 12;
-constexpr std::size_t max_records = 128;  // a farm has one controller; a busy machine announces a dozen services
+constexpr std::size_t max_records =
+    128;  // a farm has one controller; a busy machine announces a dozen services
 constexpr std::size_t max_name_bytes = 255;
 constexpr std::size_t max_label_bytes = 63;
 
@@ -24,12 +25,15 @@ void put16(std::string& out, unsigned value) {
   out += static_cast<char>(value & 0xFFU);
 }
 
-Error no_answer(std::string_view why) { return {Code::invalid, fmt::format("no DNS answer: {}", why)}; }
+Error no_answer(std::string_view why) {
+  return {Code::invalid, fmt::format("no DNS answer: {}", why)};
+}
 
 // Labels joined by dots. DNS compares ASCII letters alone without their case.
 bool is_same(std::string_view a, std::string_view b) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [&](char x, char y) { return lower(x) == lower(y); });
 }
 
 class Reader {
@@ -77,7 +81,9 @@ class Reader {
     }
     return std::nullopt;
   }
-  [[nodiscard]] std::string_view bytes(std::size_t at, std::size_t count) const { return packet_.substr(at, count); }
+  [[nodiscard]] std::string_view bytes(std::size_t at, std::size_t count) const {
+    return packet_.substr(at, count);
+  }
   [[nodiscard]] unsigned byte(std::size_t at) const { return static_cast<unsigned char>(packet_[at]); }
 
  private:
@@ -158,7 +164,8 @@ Result<std::vector<Instance>> read_mdns_answer(std::string_view packet, std::str
     // "farm._kiln._tcp.local"; a dot in the instance's own label is part of it
     if (record.name.size() <= service.size() + 1) continue;
     const auto label = record.name.size() - service.size() - 1;
-    if (record.name[label] != '.' || !is_same(std::string_view(record.name).substr(label + 1), service)) continue;
+    if (record.name[label] != '.' || !is_same(std::string_view(record.name).substr(label + 1), service))
+      continue;
     auto host = in.name_at(record.data + 6, nullptr);
     if (!host) return fail(no_answer("a server's name ends too early"));
     Instance instance;

@@ -37,7 +37,8 @@ struct Line {
 class Page {
  public:
   Page(int columns, int rows)
-      : columns_(static_cast<std::size_t>(std::max(columns, 20))), rows_(static_cast<std::size_t>(std::max(rows, 5))) {}
+      : columns_(static_cast<std::size_t>(std::max(columns, 20))),
+        rows_(static_cast<std::size_t>(std::max(rows, 5))) {}
 
   void line(std::string_view text = {}, std::string_view colour = {}) {
     lines_.push_back({printable(text).substr(0, columns_), colour});
@@ -102,10 +103,13 @@ std::vector<std::string> complaints(const ScreenFacts& facts) {
   if (!facts.link) {
     out.emplace_back("No network cable, or the switch is off.");
   } else if (facts.addresses.empty()) {
-    out.emplace_back("No address: is there a DHCP server? Otherwise write address and gateway into kiln.toml.");
+    out.emplace_back(
+        "No address: is there a DHCP server? Otherwise write address and gateway into kiln.toml.");
   }
-  if (facts.box.controller.empty() && facts.agent.controller.empty() && facts.box.problems.empty() && facts.notice.empty()) {
-    out.emplace_back("No controller: write controller = \"https://...\" into kiln.toml on the partition KILN-CONFIG.");
+  if (facts.box.controller.empty() && facts.agent.controller.empty() && facts.box.problems.empty() &&
+      facts.notice.empty()) {
+    out.emplace_back(
+        "No controller: write controller = \"https://...\" into kiln.toml on the partition KILN-CONFIG.");
   }
   out.insert(out.end(), facts.box.problems.begin(), facts.box.problems.end());
   if (!facts.agent.message.empty()) out.push_back(facts.agent.message);
@@ -129,14 +133,17 @@ std::string screen(const ScreenFacts& facts, int columns, int rows) {
   page.row("State", state.text, state.colour);
   if (!facts.agent.fingerprint.empty()) page.row("Fingerprint", facts.agent.fingerprint, bold);
   if (!facts.agent.ca_fingerprint.empty()) {
-    page.row("Farm's CA", facts.agent.ca_fingerprint + (facts.box.pinned ? "" : "  believed at first sight: compare it with the page"));
+    page.row("Farm's CA",
+             facts.agent.ca_fingerprint +
+                 (facts.box.pinned ? "" : "  believed at first sight: compare it with the page"));
   }
   if (facts.agent.temp_c) page.row("Temperature", fmt::format("{:.0f} C", *facts.agent.temp_c));
   for (std::size_t i = 0; i < std::min<std::size_t>(facts.agent.running.size(), 4); ++i) {
     const auto& one = facts.agent.running[i];
     page.row(i == 0 ? "Renders" : "", fmt::format("{}  frame {}  {:.0f} %", one.job, one.frame, one.percent));
   }
-  page.row("System", fmt::format("{}, slot {}{}{}", facts.version, facts.slot, facts.update.empty() ? "" : "; ", facts.update));
+  page.row("System", fmt::format("{}, slot {}{}{}", facts.version, facts.slot,
+                                 facts.update.empty() ? "" : "; ", facts.update));
   const auto wrong = complaints(facts);
   if (!wrong.empty()) {
     page.line();

@@ -27,9 +27,11 @@ std::string found_name() {
 }
 
 Status set_host_name(const std::string& name) {
-  if (::sethostname(name.data(), name.size()) != 0) return fail(runtime::os_error(errno, "cannot set the host's name"));
+  if (::sethostname(name.data(), name.size()) != 0)
+    return fail(runtime::os_error(errno, "cannot set the host's name"));
   if (auto done = write_file_atomically("/etc/hostname", name + "\n"); !done) return done;
-  return write_file_atomically("/etc/hosts", fmt::format("127.0.0.1 localhost\n127.0.1.1 {}\n::1 localhost\n", name));
+  return write_file_atomically("/etc/hosts",
+                               fmt::format("127.0.0.1 localhost\n127.0.1.1 {}\n::1 localhost\n", name));
 }
 
 Status set_time_zone(const std::string& zone) {
@@ -48,7 +50,9 @@ Status let_in(const Places& places, const std::string& key) {
     return {};
   }
   if (auto done = write_file_atomically(places.run / "authorized_keys", key + "\n", 0600); !done) return done;
-  if (auto done = write_file_atomically(places.run / "nft/ssh.nft", "add rule inet kiln input tcp dport 22 accept\n"); !done) {
+  if (auto done =
+          write_file_atomically(places.run / "nft/ssh.nft", "add rule inet kiln input tcp dport 22 accept\n");
+      !done) {
     return done;
   }
   const auto host_key = places.data / "ssh_host_ed25519_key";
@@ -73,7 +77,8 @@ Status reset_if_wanted(const Places& places, const std::string& wish) {
   if (!done && !fs::exists(places.agent_data / "node.key", ignored)) {
     return write_file_atomically(done_file, wish + "\n");  // the first boot: there is nothing to erase
   }
-  if (auto written = write_file_atomically(places.data / "factory-reset", wish + "\n", 0600); !written) return written;
+  if (auto written = write_file_atomically(places.data / "factory-reset", wish + "\n", 0600); !written)
+    return written;
   log::warn("box", "kiln.toml asks for a factory reset: restarting");
   return run({"systemctl", "--no-block", "reboot"});
 }
@@ -102,7 +107,8 @@ Status set_up(const Places& places) {
   } else if (!is_installer) {
     // kiln-find.service goes on from here; answers come to the port that find.cpp asks from.
     attempt("find", write_file_atomically(places.run / "find", ""));
-    attempt("find", write_file_atomically(places.run / "nft/find.nft", "add rule inet kiln input udp sport 5353 udp dport 8781 accept\n"));
+    attempt("find", write_file_atomically(places.run / "nft/find.nft",
+                                          "add rule inet kiln input udp sport 5353 udp dport 8781 accept\n"));
   }
   if (const auto network = network_file(settings); !network.empty()) {
     attempt("network", make_folders("/run/systemd/network"));
@@ -111,7 +117,8 @@ Status set_up(const Places& places) {
   attempt("name", set_host_name(name));
   if (!settings.timezone.empty()) attempt("timezone", set_time_zone(settings.timezone));
   attempt("ssh_key", let_in(places, settings.ssh_key));
-  if (const auto repaired = BootSlots().repair(); !repaired) attempt("boot partition", Status(fail(repaired.error())));
+  if (const auto repaired = BootSlots().repair(); !repaired)
+    attempt("boot partition", Status(fail(repaired.error())));
   attempt("factory_reset", reset_if_wanted(places, settings.factory_reset));
   return write_box_state(places, {.name = name,
                                   .controller = read.may_join ? settings.controller : "",
@@ -123,7 +130,8 @@ Status use_controller(const Places& places, const std::string& controller) {
   auto settings = read_kiln_toml(places.config / "kiln.toml", places.run / "find.toml").settings;
   settings.controller = controller;
   auto state = read_box_state(places);
-  const auto json = Json::object({{"name", state.name}, {"controller", controller}, {"pinned", state.pinned}});
+  const auto json =
+      Json::object({{"name", state.name}, {"controller", controller}, {"pinned", state.pinned}});
   if (auto done = write_file_atomically(places.run / "box.json", json.dump() + "\n"); !done) return done;
   if (auto done = write_problem(places, "controller", ""); !done) return done;
   return write_agent_toml(places, settings, state.name);

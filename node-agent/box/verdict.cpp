@@ -58,10 +58,10 @@ Verdict judge(const HealthFacts& facts, double well_s) {
   const auto& trial = *facts.trial;
   if (trial.slot != facts.slot) {
     if (trial.boot == facts.boot) return {Kind::pending, ""};
-    if (!trial.installed) return {Kind::interrupted, fmt::format("the installation of {} was cut off", trial.version)};
-    return {Kind::rolled_back,
-            fmt::format("the update {} was given up: {}", trial.version,
-                        trial.reason.empty() ? "it did not start" : trial.reason)};
+    if (!trial.installed)
+      return {Kind::interrupted, fmt::format("the installation of {} was cut off", trial.version)};
+    return {Kind::rolled_back, fmt::format("the update {} was given up: {}", trial.version,
+                                           trial.reason.empty() ? "it did not start" : trial.reason)};
   }
   const auto what = missing(facts);
   if (what.empty()) return well_s >= min_well_s ? Verdict{Kind::good, ""} : Verdict{Kind::wait, ""};

@@ -13,10 +13,10 @@ namespace kiln::box {
 
 // An update and what the box was like before it; kept on data until the new system was judged.
 struct Trial {
-  std::string slot;     // that the update went into
-  std::string version;  // of the update
-  std::string boot;     // the boot in which it was installed
-  bool installed = false;  // false: RAUC had not said yet that it is complete
+  std::string slot;            // that the update went into
+  std::string version;         // of the update
+  std::string boot;            // the boot in which it was installed
+  bool installed = false;      // false: RAUC had not said yet that it is complete
   bool online_before = false;  // the controller was reachable
   bool link_before = false;
   unsigned gpus_before = 0;
@@ -53,9 +53,9 @@ struct Verdict {
   std::string reason;  // for people; "" where all is well
 };
 
-// How long a new system may take to be well, counted from when its services were started. A slow disk, a switch that
-// takes a minute to let a port through, a controller that is busy: five minutes are enough, and a rollback of three
-// tries stays under half an hour.
+// How long a new system may take to be well, counted from when its services were started. A slow disk, a
+// switch that takes a minute to let a port through, a controller that is busy: five minutes are enough, and a
+// rollback of three tries stays under half an hour.
 constexpr double max_trial_s = 300;
 // An agent that systemd had to start again this often is not going to stay.
 constexpr unsigned max_agent_restarts = 5;

@@ -62,8 +62,9 @@ void a_bad_slot_is_not_the_first() {
 
 void a_damaged_block_is_none() {
   const std::string whole = block_of("ORDER=A B\nA_OK=1\n");
-  for (const auto& damaged : {std::string(), std::string(1024, '\0'), std::string(1024, '#'), whole.substr(0, 1023), whole + "#",
-                              block_of("A_OK=1\n"), block_of("ORDER\n"), block_of("=A B\n"), block_of("ORDER=\n")}) {
+  for (const auto& damaged :
+       {std::string(), std::string(1024, '\0'), std::string(1024, '#'), whole.substr(0, 1023), whole + "#",
+        block_of("A_OK=1\n"), block_of("ORDER\n"), block_of("=A B\n"), block_of("ORDER=\n")}) {
     check(!BootEnvironment::parse(damaged).has_value());
   }
 }

@@ -49,9 +49,14 @@ void a_wrong_question_is_answered_with_right_ones() {
   const Folder folder;
   const BootSlots slots(folder.path);
   check_ok(slots.store(BootEnvironment()));
-  for (const std::vector<std::string>& words :
-       {std::vector<std::string>{}, {"get"}, {"get-state"}, {"get-state", "C"}, {"set-state", "A"}, {"set-state", "A", "fine"},
-        {"set-primary", ""}, {"set-primary", "A", "B"}}) {
+  for (const std::vector<std::string>& words : {std::vector<std::string>{},
+                                                {"get"},
+                                                {"get-state"},
+                                                {"get-state", "C"},
+                                                {"set-state", "A"},
+                                                {"set-state", "A", "fine"},
+                                                {"set-primary", ""},
+                                                {"set-primary", "A", "B"}}) {
     std::string out;
     const auto done = kiln::box::boot_slots_command(slots, words, out);
     check(!done.has_value());
@@ -105,7 +110,11 @@ void the_slot_that_runs_is_in_the_kernels_arguments() {
   const struct {
     const char* cmdline;
     const char* slot;
-  } cases[] = {{"boot=kiln rauc.slot=B quiet\n", "B"}, {"rauc.slot=A", "A"}, {"rauc.slot=C", ""}, {"rauc.slot=", ""}, {"quiet", ""}};
+  } cases[] = {{"boot=kiln rauc.slot=B quiet\n", "B"},
+               {"rauc.slot=A", "A"},
+               {"rauc.slot=C", ""},
+               {"rauc.slot=", ""},
+               {"quiet", ""}};
   for (const auto& one : cases) {
     folder.write("cmdline", one.cmdline);
     check_equal(kiln::box::booted_slot(folder.path / "cmdline"), one.slot);
@@ -116,10 +125,11 @@ void the_slot_that_runs_is_in_the_kernels_arguments() {
 
 int main() {
   return kiln::test::run(
-      "boot slots", {{"RAUC gets its answers", &rauc_gets_its_answers},
-                     {"a wrong question is answered with right ones", &a_wrong_question_is_answered_with_right_ones},
-                     {"a damaged file is repaired from its copy", &a_damaged_file_is_repaired_from_its_copy},
-                     {"with both damaged there is a fresh one", &with_both_damaged_there_is_a_fresh_one},
-                     {"without the partition nothing is made up", &without_the_partition_nothing_is_made_up},
-                     {"the slot that runs is in the kernel's arguments", &the_slot_that_runs_is_in_the_kernels_arguments}});
+      "boot slots",
+      {{"RAUC gets its answers", &rauc_gets_its_answers},
+       {"a wrong question is answered with right ones", &a_wrong_question_is_answered_with_right_ones},
+       {"a damaged file is repaired from its copy", &a_damaged_file_is_repaired_from_its_copy},
+       {"with both damaged there is a fresh one", &with_both_damaged_there_is_a_fresh_one},
+       {"without the partition nothing is made up", &without_the_partition_nothing_is_made_up},
+       {"the slot that runs is in the kernel's arguments", &the_slot_that_runs_is_in_the_kernels_arguments}});
 }

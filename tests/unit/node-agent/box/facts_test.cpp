@@ -4,8 +4,8 @@
 
 #include <fstream>
 
-#include "check.h"
 #include "box/clock.h"
+#include "check.h"
 
 namespace fs = std::filesystem;
 using kiln::box::Places;
@@ -48,8 +48,10 @@ void problems_of_all_are_kept_apart_and_read_together() {
   Places places;
   places.run = folder.path;
   folder.write("problems.d/boot", "the disk is damaged\n");
-  check_ok(kiln::box::write_box_state(places, {.name = "shelf", .controller = "farm", .problems = {"one", "two"}}));
-  check_ok(kiln::box::write_box_state(places, {.name = "shelf", .controller = "farm", .problems = {"three"}}));
+  check_ok(kiln::box::write_box_state(places,
+                                      {.name = "shelf", .controller = "farm", .problems = {"one", "two"}}));
+  check_ok(
+      kiln::box::write_box_state(places, {.name = "shelf", .controller = "farm", .problems = {"three"}}));
   const auto state = kiln::box::read_box_state(places);
   check_equal(state.name, "shelf");
   check_equal(state.problems.size(), 2U);
@@ -90,7 +92,8 @@ void what_is_no_address_is_not_reached() {
 
 void the_image_says_what_it_is() {
   const Folder folder;
-  folder.write("image", "KILN_IMAGE_VERSION=0.1.0+1\nKILN_IMAGE_COMPATIBLE=kiln\nKILN_IMAGE_BUILT=1700000000\n");
+  folder.write("image",
+               "KILN_IMAGE_VERSION=0.1.0+1\nKILN_IMAGE_COMPATIBLE=kiln\nKILN_IMAGE_BUILT=1700000000\n");
   Places places;
   places.image = folder.path / "image";
   check_equal(kiln::box::image_fact(places, "VERSION"), "0.1.0+1");
@@ -100,7 +103,8 @@ void the_image_says_what_it_is() {
 
 void a_date_of_http_is_read() {
   check(kiln::box::parse_http_date("Fri, 27 Nov 2026 04:23:54 GMT") == 1795753434);
-  for (const char* text : {"", "27 Nov 2026", "Fri, 27 Nov 2026 04:23:54 GMT+1", "Fri, 27 Nov 2026 04:23:54"}) {
+  for (const char* text :
+       {"", "27 Nov 2026", "Fri, 27 Nov 2026 04:23:54 GMT+1", "Fri, 27 Nov 2026 04:23:54"}) {
     check(!kiln::box::parse_http_date(text).has_value());
   }
 }
@@ -108,8 +112,10 @@ void a_date_of_http_is_read() {
 }  // namespace
 
 int main() {
-  return kiln::test::run("facts", {{"the agent's status is read as far as it goes", &the_agents_status_is_read_as_far_as_it_goes},
-                                   {"problems of all are kept apart and read together", &problems_of_all_are_kept_apart_and_read_together},
+  return kiln::test::run("facts", {{"the agent's status is read as far as it goes",
+                                    &the_agents_status_is_read_as_far_as_it_goes},
+                                   {"problems of all are kept apart and read together",
+                                    &problems_of_all_are_kept_apart_and_read_together},
                                    {"GPUs count when a driver has them", &gpus_count_when_a_driver_has_them},
                                    {"a link is a wired port's carrier", &a_link_is_a_wired_ports_carrier},
                                    {"what is no address is not reached", &what_is_no_address_is_not_reached},

@@ -32,7 +32,8 @@ void two_disks_are_a_question() {
 }
 
 void no_disk_is_an_answer() {
-  const auto found = kiln::box::only_other_disk({{.path = "/dev/sda", .model = "", .bytes = 15'000'000'000}}, "/dev/sda");
+  const auto found =
+      kiln::box::only_other_disk({{.path = "/dev/sda", .model = "", .bytes = 15'000'000'000}}, "/dev/sda");
   check(!found.has_value());
   check_contains(found.error().message, "8 GB");
   check(!kiln::box::parse_disks("nonsense").has_value());
@@ -42,7 +43,8 @@ void no_disk_is_an_answer() {
 }  // namespace
 
 int main() {
-  return kiln::test::run("install to", {{"the only other disk with room is found", &the_only_other_disk_with_room_is_found},
-                                        {"two disks are a question", &two_disks_are_a_question},
-                                        {"no disk is an answer", &no_disk_is_an_answer}});
+  return kiln::test::run("install to",
+                         {{"the only other disk with room is found", &the_only_other_disk_with_room_is_found},
+                          {"two disks are a question", &two_disks_are_a_question},
+                          {"no disk is an answer", &no_disk_is_an_answer}});
 }

@@ -40,12 +40,14 @@ factory_reset = "today"
   check_equal(got.problems.size(), 0U);
   check_equal(got.settings.name, "shelf-3");
   const auto agent = kiln::box::agent_toml(got.settings, got.settings.name);
-  for (const char* line : {"controller = \"https://farm:8780\"\n", "join_token = \"kiln-join-Abc-123\"\n", "name = \"shelf-3\"\n",
-                           "tags = [\"basement\", \"rtx\"]\n", "ca_fingerprint = \"", "status_file = \"/run/kiln-agent/status.json\"\n"}) {
+  for (const char* line : {"controller = \"https://farm:8780\"\n", "join_token = \"kiln-join-Abc-123\"\n",
+                           "name = \"shelf-3\"\n", "tags = [\"basement\", \"rtx\"]\n", "ca_fingerprint = \"",
+                           "status_file = \"/run/kiln-agent/status.json\"\n"}) {
     check_contains(agent, line);
   }
   const auto network = kiln::box::network_file(got.settings);
-  for (const char* line : {"Address=192.168.1.50/24\n", "Gateway=192.168.1.1\n", "DNS=192.168.1.1\n", "DNS=fd00::1\n"}) {
+  for (const char* line :
+       {"Address=192.168.1.50/24\n", "Gateway=192.168.1.1\n", "DNS=192.168.1.1\n", "DNS=fd00::1\n"}) {
     check_contains(network, line);
   }
   check(network.find("DHCP") == network.npos);
@@ -90,7 +92,8 @@ void a_wrong_line_is_named_and_the_rest_counts() {
   for (const auto& one : cases) {
     const auto got = read(fmt::format("factory_reset = \"kept\"\n{}\nsshkey = 1\n", one.line));
     check_equal(got.problems.size(), 2U);
-    const auto& first = got.problems[0].find("sshkey") == std::string::npos ? got.problems[0] : got.problems[1];
+    const auto& first =
+        got.problems[0].find("sshkey") == std::string::npos ? got.problems[0] : got.problems[1];
     check_contains(first, one.says);
     check_equal(got.settings.factory_reset, "kept");
   }
@@ -110,8 +113,9 @@ void what_windows_editors_write_is_read() {
 }
 
 void a_file_that_is_none_ends() {
-  for (const auto& text : {std::string(5000, '['), std::string("\0\0\0\0", 4), std::string("a = \"\"\"\n\n\n"), std::string(1000, '\n') + "=",
-                           std::string(200'000, 'x')}) {
+  for (const auto& text :
+       {std::string(5000, '['), std::string("\0\0\0\0", 4), std::string("a = \"\"\"\n\n\n"),
+        std::string(1000, '\n') + "=", std::string(200'000, 'x')}) {
     check(!read(text).problems.empty());
   }
 }
@@ -125,11 +129,12 @@ void texts_cannot_leave_their_place() {
 }  // namespace
 
 int main() {
-  return kiln::test::run("kiln.toml", {{"every setting is taken", &every_setting_is_taken},
-                                       {"an empty file is DHCP and no mistake", &an_empty_file_is_dhcp_and_no_mistake},
-                                       {"a wrong line is named and the rest counts", &a_wrong_line_is_named_and_the_rest_counts},
-                                       {"a wrong line of trust lets it join nobody", &a_wrong_line_of_trust_lets_it_join_nobody},
-                                       {"what Windows' editors write is read", &what_windows_editors_write_is_read},
-                                       {"a file that is none ends", &a_file_that_is_none_ends},
-                                       {"texts cannot leave their place", &texts_cannot_leave_their_place}});
+  return kiln::test::run(
+      "kiln.toml", {{"every setting is taken", &every_setting_is_taken},
+                    {"an empty file is DHCP and no mistake", &an_empty_file_is_dhcp_and_no_mistake},
+                    {"a wrong line is named and the rest counts", &a_wrong_line_is_named_and_the_rest_counts},
+                    {"a wrong line of trust lets it join nobody", &a_wrong_line_of_trust_lets_it_join_nobody},
+                    {"what Windows' editors write is read", &what_windows_editors_write_is_read},
+                    {"a file that is none ends", &a_file_that_is_none_ends},
+                    {"texts cannot leave their place", &texts_cannot_leave_their_place}});
 }

@@ -43,8 +43,8 @@ std::vector<std::string> lines_of(const std::string& text) {
 
 void a_box_says_who_it_is_and_what_it_does() {
   const auto text = kiln::box::screen(rendering(), 64, 24);
-  for (const char* part : {"shelf-3", "192.168.1.50", "https://farm:8780", "rendering", "ab12-cd34-ef56-7890-abcd", "61 C",
-                           "7-k3fqa  frame 12  48 %", "0.1.0, slot A"}) {
+  for (const char* part : {"shelf-3", "192.168.1.50", "https://farm:8780", "rendering",
+                           "ab12-cd34-ef56-7890-abcd", "61 C", "7-k3fqa  frame 12  48 %", "0.1.0, slot A"}) {
     check_contains(text, part);
   }
   check(text.find("Wrong") == text.npos);
@@ -68,8 +68,13 @@ void each_state_has_its_words() {
   const struct {
     const char* state;
     const char* words;
-  } cases[] = {{"pending", "waits for approval"}, {"approved", "approved"}, {"online", "ready"},
-               {"offline", "looks for the controller"}, {"refused", "not let in"}, {"searching", "looks for"}, {"", "starting"}};
+  } cases[] = {{"pending", "waits for approval"},
+               {"approved", "approved"},
+               {"online", "ready"},
+               {"offline", "looks for the controller"},
+               {"refused", "not let in"},
+               {"searching", "looks for"},
+               {"", "starting"}};
   for (const auto& one : cases) {
     auto facts = rendering();
     facts.agent.running.clear();
@@ -94,7 +99,8 @@ void it_fits_every_screen_and_nothing_moves_the_cursor() {
   auto facts = rendering();
   facts.agent.message = std::string(3000, 'x') + "\x1b[2J\n\n" + std::string(300, ' ') + "\xC3\xA4";
   facts.box.name = "evil\x1b[31m\r\n";
-  facts.box.problems.assign(20, "a sentence that is longer than the screen of a small terminal has columns in a row");
+  facts.box.problems.assign(
+      20, "a sentence that is longer than the screen of a small terminal has columns in a row");
   for (const int columns : {1, 40, 64, 80, 128}) {
     for (const int rows : {1, 15, 24, 48}) {
       const auto lines = lines_of(kiln::box::screen(facts, columns, rows));
@@ -108,9 +114,12 @@ void it_fits_every_screen_and_nothing_moves_the_cursor() {
 }  // namespace
 
 int main() {
-  return kiln::test::run("screen", {{"a box says who it is and what it does", &a_box_says_who_it_is_and_what_it_does},
-                                    {"what is wrong is said with what helps", &what_is_wrong_is_said_with_what_helps},
-                                    {"each state has its words", &each_state_has_its_words},
-                                    {"an authority that nobody named is to be compared", &an_authority_that_nobody_named_is_to_be_compared},
-                                    {"it fits every screen and nothing moves the cursor", &it_fits_every_screen_and_nothing_moves_the_cursor}});
+  return kiln::test::run("screen",
+                         {{"a box says who it is and what it does", &a_box_says_who_it_is_and_what_it_does},
+                          {"what is wrong is said with what helps", &what_is_wrong_is_said_with_what_helps},
+                          {"each state has its words", &each_state_has_its_words},
+                          {"an authority that nobody named is to be compared",
+                           &an_authority_that_nobody_named_is_to_be_compared},
+                          {"it fits every screen and nothing moves the cursor",
+                           &it_fits_every_screen_and_nothing_moves_the_cursor}});
 }

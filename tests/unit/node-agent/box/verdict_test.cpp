@@ -43,22 +43,84 @@ void each_case_has_its_verdict() {
       {"well for long enough", [](HealthFacts&) {}, 20, Kind::good, ""},
       {"well, for a moment", [](HealthFacts&) {}, 2, Kind::wait, ""},
       {"agent down", [](HealthFacts& f) { f.agent_active = false; }, 0, Kind::wait, "agent"},
-      {"agent falls again and again", [](HealthFacts& f) { f.agent_active = false; f.agent_restarts = 5; }, 0, Kind::bad, "6 times"},
-      {"agent down too long", [](HealthFacts& f) { f.agent_active = false; f.up_s = 301; }, 0, Kind::bad, "agent"},
-      {"disk read-only", [](HealthFacts& f) { f.data_writable = false; f.up_s = 301; }, 0, Kind::bad, "data"},
-      {"link lost", [](HealthFacts& f) { f.link = false; f.up_s = 301; }, 0, Kind::bad, "link"},
-      {"link was down before", [](HealthFacts& f) { f.link = false; f.trial->link_before = false; }, 20, Kind::good, ""},
-      {"a GPU missing", [](HealthFacts& f) { f.gpus = 1; f.up_s = 301; }, 0, Kind::bad, "1 of 2 GPUs"},
-      {"a GPU more", [](HealthFacts& f) { f.gpus = 3; }, 20, Kind::good, ""},
-      {"controller lost", [](HealthFacts& f) { f.controller_reachable = false; f.up_s = 301; }, 0, Kind::bad, "controller"},
-      {"controller away since before", [](HealthFacts& f) { f.controller_reachable = false; f.trial->online_before = false; f.up_s = 301; },
+      {"agent falls again and again",
+       [](HealthFacts& f) {
+         f.agent_active = false;
+         f.agent_restarts = 5;
+       },
+       0, Kind::bad, "6 times"},
+      {"agent down too long",
+       [](HealthFacts& f) {
+         f.agent_active = false;
+         f.up_s = 301;
+       },
+       0, Kind::bad, "agent"},
+      {"disk read-only",
+       [](HealthFacts& f) {
+         f.data_writable = false;
+         f.up_s = 301;
+       },
+       0, Kind::bad, "data"},
+      {"link lost",
+       [](HealthFacts& f) {
+         f.link = false;
+         f.up_s = 301;
+       },
+       0, Kind::bad, "link"},
+      {"link was down before",
+       [](HealthFacts& f) {
+         f.link = false;
+         f.trial->link_before = false;
+       },
        20, Kind::good, ""},
-      {"no update", [](HealthFacts& f) { f.trial.reset(); f.agent_active = false; f.up_s = 1000; }, 0, Kind::settled, ""},
-      {"old slot after the update", [](HealthFacts& f) { f.slot = "A"; f.trial->reason = "no link"; }, 0, Kind::rolled_back, "no link"},
+      {"a GPU missing",
+       [](HealthFacts& f) {
+         f.gpus = 1;
+         f.up_s = 301;
+       },
+       0, Kind::bad, "1 of 2 GPUs"},
+      {"a GPU more", [](HealthFacts& f) { f.gpus = 3; }, 20, Kind::good, ""},
+      {"controller lost",
+       [](HealthFacts& f) {
+         f.controller_reachable = false;
+         f.up_s = 301;
+       },
+       0, Kind::bad, "controller"},
+      {"controller away since before",
+       [](HealthFacts& f) {
+         f.controller_reachable = false;
+         f.trial->online_before = false;
+         f.up_s = 301;
+       },
+       20, Kind::good, ""},
+      {"no update",
+       [](HealthFacts& f) {
+         f.trial.reset();
+         f.agent_active = false;
+         f.up_s = 1000;
+       },
+       0, Kind::settled, ""},
+      {"old slot after the update",
+       [](HealthFacts& f) {
+         f.slot = "A";
+         f.trial->reason = "no link";
+       },
+       0, Kind::rolled_back, "no link"},
       {"old slot, nobody knows why", [](HealthFacts& f) { f.slot = "A"; }, 0, Kind::rolled_back, "2.0"},
-      {"cut off while installing", [](HealthFacts& f) { f.slot = "A"; f.trial->installed = false; }, 0, Kind::interrupted, "cut off"},
-      {"restart still to come", [](HealthFacts& f) { f.slot = "A"; f.boot = "old"; }, 0, Kind::pending, ""},
-      {"cut off after the new slot became the first", [](HealthFacts& f) { f.trial->installed = false; }, 20, Kind::good, ""},
+      {"cut off while installing",
+       [](HealthFacts& f) {
+         f.slot = "A";
+         f.trial->installed = false;
+       },
+       0, Kind::interrupted, "cut off"},
+      {"restart still to come",
+       [](HealthFacts& f) {
+         f.slot = "A";
+         f.boot = "old";
+       },
+       0, Kind::pending, ""},
+      {"cut off after the new slot became the first", [](HealthFacts& f) { f.trial->installed = false; }, 20,
+       Kind::good, ""},
   };
   for (const auto& one : cases) {
     auto facts = well();
