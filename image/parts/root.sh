@@ -12,7 +12,7 @@ make_root() {
     mount --rbind /dev "$root/dev"
     "$@" "$root"
   ' make_root "$root" "$source_dir/image/parts/customize" "$source_dir" "$build_dir" "$compatible" "$version" \
-    "${ca:-$build_dir/../keys/development-ca.pem}" >"$build_dir/customize.log" 2>&1 ||
+    "${ca:-$build_dir/../keys/development-ca.pem}" "$programs" >"$build_dir/customize.log" 2>&1 ||
     { tail -20 "$build_dir/customize.log" >&2; die "customize failed"; }
 }
 
