@@ -106,8 +106,12 @@ std::vector<std::string> complaints(const ScreenFacts& facts) {
     out.emplace_back(
         "No address: is there a DHCP server? Otherwise write address and gateway into kiln.toml.");
   }
-  if (facts.box.controller.empty() && facts.agent.controller.empty() && facts.box.problems.empty() &&
-      facts.notice.empty()) {
+  // kiln-box find says more about it.
+  const auto& known = facts.box.problems;
+  const bool is_said = std::any_of(known.begin(), known.end(), [](const auto& one) {
+    return one.find("controller") != std::string::npos;
+  });
+  if (facts.box.controller.empty() && facts.agent.controller.empty() && facts.notice.empty() && !is_said) {
     out.emplace_back(
         "No controller: write controller = \"https://...\" into kiln.toml on the partition KILN-CONFIG.");
   }
