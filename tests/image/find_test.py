@@ -83,7 +83,7 @@ class Find(unittest.TestCase):
     def test_without_one_it_says_so_and_goes_on_asking(self):
         status, wrote, said = self.find(seconds=8)
         self.assertEqual(124, status, said)  # timeout(1) ended it
-        self.assertNotIn("controller =", wrote)
+        self.assertNotIn("status_file", wrote)  # no agent.toml
         self.assertIn("no controller answers", said)
 
 
