@@ -254,7 +254,7 @@ struct TokenWish {
   std::string user;
   std::string label;
   std::optional<Role> role;
-  std::uint32_t expires_s = token_life_s;  // 0 = never
+  std::optional<std::uint32_t> expires_s;  // 0 = never; none: a year, or as long as the token that makes it
 };
 
 Result<TokenWish> read_token_wish(const Json& body, const Caller& caller) {
@@ -264,23 +264,32 @@ Result<TokenWish> read_token_wish(const Json& body, const Caller& caller) {
   in.optional("user", wish.user);
   in.required("label", wish.label);
   take_role(in, body, wish.role);
-  in.optional("expires_s", wish.expires_s, longest_token_life_s);
+  if (body.find("expires_s")) in.optional("expires_s", wish.expires_s.emplace(), longest_token_life_s);
   if (in.ok() && wish.user.empty()) in.reject("user", "missing: whose token is it to be?");
   if (in.ok() && (wish.label.empty() || wish.label.size() > max_label || !is_one_line(wish.label)))
     in.reject("label", fmt::format("1 to {} bytes on one line are expected: what is it for?", max_label));
   return in.finish(std::move(wish));
 }
 
-// A token makes none that may do more, or lives longer, than itself.
-Status check_made_by_token(Api& api, const Caller& caller, const accounts::Token& wanted) {
-  if (caller.token.empty()) return {};
-  const auto own = api.book.token(caller.token);
-  if (!own) return fail(own.error());
-  if (!*own) return fail(Code::denied, "the token is gone");
-  const std::int64_t end = (*own)->expires_ms;
-  if (end != 0 && (wanted.expires_ms == 0 || wanted.expires_ms > end))
-    return fail(Code::denied, "a token makes none that lives longer than itself: give a shorter expires_s");
-  return {};
+// Unix milliseconds, 0 = never. A token makes none that lives longer than itself. Errors: denied.
+Result<std::int64_t> end_of_token(Api& api, const Caller& caller, std::optional<std::uint32_t> expires_s,
+                                  std::int64_t now_ms) {
+  std::int64_t most = 0;
+  if (!caller.token.empty()) {
+    const auto own = api.book.token(caller.token);
+    if (!own) return fail(own.error());
+    if (!*own) return fail(Code::denied, "the token is gone");
+    most = (*own)->expires_ms;
+  }
+  if (!expires_s) {
+    const std::int64_t end = now_ms + std::int64_t{token_life_s} * 1000;
+    return most == 0 ? end : std::min(end, most);
+  }
+  const std::int64_t end = *expires_s == 0 ? 0 : now_ms + std::int64_t{*expires_s} * 1000;
+  if (most != 0 && (end == 0 || end > most))
+    return fail(Code::denied,
+                "a token makes none that lives longer than itself: give a shorter expires_s, or none");
+  return end;
 }
 
 http::Response add_token(Api& api, http::Request& request) {
@@ -307,9 +316,9 @@ http::Response add_token(Api& api, http::Request& request) {
   token.label = wish->label;
   token.role = wish->role.value_or(most);
   token.created_ms = api.now().unix_ms;
-  if (wish->expires_s > 0) token.expires_ms = token.created_ms + std::int64_t{wish->expires_s} * 1000;
-  if (const auto allowed = check_made_by_token(api, caller, token); !allowed)
-    return http::problem(allowed.error());
+  const auto end = end_of_token(api, caller, wish->expires_s, token.created_ms);
+  if (!end) return http::problem(end.error());
+  token.expires_ms = *end;
   const accounts::ScriptKey key{token.id, accounts::random_secret()};
   if (const auto added = api.book.add_token(token, accounts::hash_of(key.secret)); !added)
     return http::problem(added.error());

@@ -62,7 +62,8 @@ Result<scheduler::Window> parse_window(std::string_view days, std::string_view f
   if (!begin) return fail(begin.error());
   const auto end = parse_hour(to);
   if (!end) return fail(end.error());
-  if (*begin == scheduler::day_min) return fail(Code::invalid, "24:00 begins no window: write the next day and 00:00");
+  if (*begin == scheduler::day_min)
+    return fail(Code::invalid, "24:00 begins no window: write the next day and 00:00");
   scheduler::Window window;
   window.days = *which;
   window.from_min = *begin;

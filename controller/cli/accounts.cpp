@@ -245,7 +245,8 @@ Result<Exit> list_tokens(Context& context, const std::string& user) {
 }
 
 Result<Exit> add_token(Context& context, const TokenOptions& options) {
-  Json wish = Json::object({{"label", options.label}, {"expires_s", options.days * day_s}});
+  Json wish = Json::object({{"label", options.label}});
+  if (options.days) wish.set("expires_s", *options.days * day_s);
   if (!options.user.empty()) wish.set("user", options.user);
   if (!options.role.empty()) wish.set("role", options.role);
   const auto token = context.client.add_token(wish);

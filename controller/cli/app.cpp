@@ -515,9 +515,9 @@ void add_tokens(CLI::App& app, Command& command) {
   add->add_option("label", options->label, "What it is for")->required()->type_name("LABEL");
   add->add_option("--user", options->user, "Whose it is [yours]")->type_name("NAME");
   add->add_option("--role", options->role, "At most the user's [the user's]")->check(is_role());
-  add->add_option("--days", options->days, "How long it lasts; 0: for ever")
-      ->check(CLI::Range(0, 7300))
-      ->capture_default_str();
+  add->add_option("--days", options->days,
+                  "How long it lasts; 0: for ever [a year; made by a token, no longer than that]")
+      ->check(CLI::Range(0, 7300));
   add->callback([=, &command] { command = [=](Context& context) { return add_token(context, *options); }; });
   auto id = std::make_shared<std::string>();
   auto* remove = token->add_subcommand("remove", "Remove one: it is refused from then on");

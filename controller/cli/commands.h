@@ -182,7 +182,7 @@ Result<Exit> set_user(Context& context, const std::string& name, const UserOptio
 Result<Exit> remove_user(Context& context, const std::string& name);
 struct TokenOptions {
   std::string label, user, role;
-  std::uint32_t days = 365;  // 0: never ends
+  std::optional<std::uint32_t> days;  // 0: never ends; none: the controller's choice
 };
 Result<Exit> list_tokens(Context& context, const std::string& user);
 Result<Exit> add_token(Context& context, const TokenOptions& options);

@@ -138,6 +138,8 @@ Result<Config> read_command_line(int argc, char** argv) {
   std::string http;
   std::string mqtt;
   std::string broker;
+  std::vector<std::string> server_names;
+  std::string client_name;
   app.add_option("--config", file, "Settings file (TOML); flags win over it");
   app.add_option("--data", data, "Folder of the database, job files and frames");
   app.add_option("--http", http, "Address of the page and API [127.0.0.1:8780]");
@@ -155,6 +157,16 @@ Result<Config> read_command_line(int argc, char** argv) {
       app.add_subcommand("restore", "Put such a copy in the database's place; no controller may run");
   std::string copy;
   for (auto* command : {backup, restore}) command->add_option("FILE", copy, "The copy")->required();
+  auto* certificate =
+      app.add_subcommand("certificate",
+                         "Make a key and a certificate of the farm's authority in FOLDER: for "
+                         "another broker, or who watches on it");
+  certificate->add_option("FOLDER", copy, "Made when it is missing; a key that is there is kept")->required();
+  auto* kind = certificate->add_option_group("for");
+  kind->add_option("--server", server_names, "Names and addresses under which that broker is reached");
+  kind->add_option("--client", client_name,
+                   "Who shows it, as the broker's access list says: viewer, or a user's name");
+  kind->require_option(1);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -167,6 +179,9 @@ Result<Config> read_command_line(int argc, char** argv) {
   config.file = copy;
   if (backup->parsed()) config.command = Command::backup;
   if (restore->parsed()) config.command = Command::restore;
+  if (certificate->parsed()) config.command = Command::certificate;
+  config.server_names = std::move(server_names);
+  config.client_name = std::move(client_name);
   if (!file.empty()) {
     if (auto read = read_file(file, config); !read) return fail(std::move(read.error()));
   }

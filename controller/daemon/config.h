@@ -19,11 +19,13 @@ struct Endpoint {
 // "127.0.0.1:8780", "[::1]:8780", ":8780" (every address). Errors: invalid, saying what would be right.
 Result<Endpoint> parse_endpoint(const std::string& text);
 
-enum class Command : std::uint8_t { serve, backup, restore };
+enum class Command : std::uint8_t { serve, backup, restore, certificate };
 
 struct Config {
   Command command = Command::serve;
-  std::filesystem::path file;  // of a backup
+  std::filesystem::path file;             // of a backup; the folder of certificates
+  std::vector<std::string> server_names;  // of a server's certificate…
+  std::string client_name;                // …or of a client's
   std::filesystem::path data;
   Endpoint http{"127.0.0.1", 8780};
   std::vector<std::string> http_names;

@@ -175,6 +175,7 @@ enrollment::FarmFacts farm_facts(const Config& config, const store::Store& store
   facts.farm = store.farm_id();
   facts.version = version;
   facts.has_accounts = config.embedded_broker;
+  facts.reserved = {fleet::controller_name, fleet::viewer_name};
   if (!config.embedded_broker) facts.broker.host = config.mqtt.host;
   facts.broker.port = config.mqtt.port;
   facts.broker.is_tls = config.embedded_broker || config.broker_knows_certificates;
@@ -542,6 +543,8 @@ int main(int argc, char** argv) {
         return kiln::controller::run_backup(*config);
       case kiln::controller::Command::restore:
         return kiln::controller::run_restore(*config);
+      case kiln::controller::Command::certificate:
+        return kiln::controller::run_certificate(*config);
       case kiln::controller::Command::serve:
         break;
     }

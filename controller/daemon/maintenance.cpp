@@ -8,6 +8,10 @@
 #include <set>
 #include <vector>
 
+#include "base/ids.h"
+#include "fleet/broker_accounts.h"
+#include "identity/authority.h"
+#include "identity/key.h"
 #include "runtime/clock.h"
 #include "runtime/files.h"
 #include "store/backup.h"
@@ -129,6 +133,39 @@ Result<std::size_t> move_unknown_frames(const files::Layout& layout, const files
 }
 
 }  // namespace
+
+Status run_certificate(const Config& config) {
+  const auto tls = data_of(config) / "tls";
+  std::error_code ignored;
+  if (!fs::exists(tls / "ca.key", ignored)) {
+    return fail(with_data_hint(
+        Error{Code::not_found, fmt::format("{}: the farm has no authority yet; start its controller once",
+                                           (tls / "ca.key").string())},
+        config));
+  }
+  if (!config.client_name.empty() &&
+      (config.client_name == fleet::controller_name || !is_id(config.client_name))) {
+    return fail(Code::invalid, fmt::format("--client: 1 to 32 of a-z, 0-9 and - are expected, and not the "
+                                           "controller's own name: '{}'",
+                                           config.client_name));
+  }
+  const auto authority = identity::Authority::open(tls);
+  if (!authority) return fail(authority.error());
+  if (auto made = runtime::make_folders(config.file); !made) return made;
+  const auto key = identity::Key::load_or_make(config.file / "key.pem");
+  if (!key) return fail(key.error());
+  const auto pem = config.client_name.empty()
+                       ? authority->issue_server(*key, config.server_names)
+                       : authority->issue_client(key->public_key(), config.client_name);
+  if (auto written = runtime::write_file_atomically(config.file / "certificate.pem", pem); !written)
+    return written;
+  if (auto written = runtime::write_file_atomically(config.file / "ca.pem", authority->certificate());
+      !written)
+    return written;
+  fmt::print("{0}/key.pem, {0}/certificate.pem and {0}/ca.pem: the key is its owner's alone\n",
+             config.file.string());
+  return {};
+}
 
 bool is_there(const files::Results& results, const scheduler::ResultRow& result) {
   const auto lies_in_output = [&] {

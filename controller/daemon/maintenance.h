@@ -1,5 +1,5 @@
-// What is done to a farm's data beside serving it: `kiln-controller backup` and `restore`, and the look for
-// frames that are done but whose files are gone.
+// What is done to a farm's data beside serving it: `kiln-controller backup`, `restore` and `certificate`, and
+// the look for frames that are done but whose files are gone.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,10 @@ namespace kiln::controller {
 // Each prints what it did on stdout. Errors: those of store/backup.h, and what to do.
 Status run_backup(const Config& config);
 Status run_restore(const Config& config);
+// key.pem (0600, kept when it is there), certificate.pem and ca.pem in the folder. Errors: not_found when the
+// farm has no authority yet; invalid for a client's name that is the controller's own or none; those of the
+// key's file.
+Status run_certificate(const Config& config);
 
 // A frame's file lies in the output with its size, or still in incoming. It may be on its way from one to the
 // other.

@@ -79,6 +79,11 @@ Result<payloads::EnrollAnswer> Enrollment::ask(std::string_view body, std::strin
                             "over the body",
                             payloads::signature_field));
   }
+  if (std::find(facts_.reserved.begin(), facts_.reserved.end(), request->id.str()) != facts_.reserved.end()) {
+    return fail(Code::invalid, fmt::format("enrolment.id: '{}' is not for boxes; leave --id out, it follows "
+                                           "from the key",
+                                           request->id.str()));
+  }
   auto answer = judge(*request, *public_key, peer, is_loopback, now);
   if (!answer || answer->secret.empty() || !facts_.has_accounts) return answer;
   // Outside the lock: the broker may take its time.

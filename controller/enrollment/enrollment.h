@@ -46,8 +46,9 @@ struct Ports {
 struct FarmFacts {
   std::string farm;
   std::string version;
-  payloads::EnrollBroker broker;  // username, password and certificate are filled in
-  bool has_accounts = true;       // the broker knows each node by its secret
+  payloads::EnrollBroker broker;      // username, password and certificate are filled in
+  bool has_accounts = true;           // the broker knows each node by its secret
+  std::vector<std::string> reserved;  // no box may have such an id: what else the broker knows by that name
   std::function<std::string(const std::string& public_key, const NodeId&)> certificate;  // may be empty
 };
 

@@ -309,6 +309,9 @@ Status Accounts::add_session(const std::string& key, const accounts::Session& se
     auto added = state_->run("INSERT INTO session (key, user, created_ms, seen_ms) VALUES (?, ?, ?, ?)", key,
                              session.user, session.created_ms, session.seen_ms);
     if (!added) return added;
+    auto seen = state_->run("UPDATE user SET seen_ms = max(seen_ms, ?) WHERE name = ?", session.seen_ms,
+                            session.user);
+    if (!seen) return seen;
     return state_->run(
         "DELETE FROM session WHERE key IN (SELECT key FROM session WHERE user = ? AND key <> ? "
         "ORDER BY seen_ms DESC LIMIT -1 OFFSET ?)",

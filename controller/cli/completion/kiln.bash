@@ -18,9 +18,9 @@ _kiln_values() {
 _kiln() {
   local cur prev words cword
   _init_completion || return
-  local commands="submit types jobs job why wait cancel pause resume retry accept requeue set delete priority watch logs productions stats farm nodes node drain undrain forgive download film"
-  local verbs="show enable disable drain resume forgive wake sleep reboot forget tag schedule limits"
-  local globals="--help --json --server --blender"
+  local commands="submit types jobs job why wait cancel pause resume retry accept requeue set delete priority watch logs productions stats farm nodes node drain undrain forgive download film trust viewer login logout whoami user token audit"
+  local verbs="show enable disable drain resume forgive wake sleep reboot forget tag schedule limits keys approve reject revoke rotate token tokens remove-token expect"
+  local globals="--help --json --server --blender --token"
   local command="" position=0 i
   for ((i = 1; i < cword; i++)); do
     case ${words[i]} in
@@ -29,7 +29,7 @@ _kiln() {
         --project | --sequence | --shot | \
         --device | --retries | --fail-pct | --max-run | --stall | \
         --state | -s | --limit | -l | --frame | --task | --fps | --folder | --project | --sequence | --shot | --step | --hours | \
-        --max-slots | --max-nodes | --tag | --after | --start | --fair-share | --soft | --hard | --sleep-after) ((i++)) ;;
+        --max-slots | --max-nodes | --tag | --after | --start | --fair-share | --soft | --hard | --sleep-after | --token | --label | --uses | --days | --role | --user) ((i++)) ;;
       -*) ;;
       *) if [[ -z $command ]]; then command=${words[i]}; else ((position++)); fi ;;
     esac
@@ -46,7 +46,8 @@ _kiln() {
     --fair-share) mapfile -t COMPREPLY < <(compgen -W "on off" -- "$cur") && return ;;
     --blender) _filedir && return ;;
     --server | --frames | -f | --name | -n | --priority | --param | -p | --frame-by-frame | --chunk | --noop | --limit | -l | --frame | --task | --fps | --retries | --fail-pct | --max-run | --stall | \
-      --project | --sequence | --shot | --step | --hours | --max-slots | --max-nodes | --tag | --start | --soft | --hard | --sleep-after) return ;;
+      --project | --sequence | --shot | --step | --hours | --max-slots | --max-nodes | --tag | --start | --soft | --hard | --sleep-after | --token | --label | --uses | --days | --user) return ;;
+    --role) mapfile -t COMPREPLY < <(compgen -W "viewer artist operator administrator" -- "$cur") && return ;;
   esac
 
   if [[ $cur == -* ]]; then
@@ -60,7 +61,11 @@ _kiln() {
       productions) options+=" --project --sequence" ;;
       stats) options+=" --step --hours" ;;
       farm) options+=" --fair-share --limit" ;;
-      node) options+=" --soft --hard --sleep-after" ;;
+      login) options+=" --use --days" ;;
+      user) options+=" --role --no-password" ;;
+      token) options+=" --user --role --days" ;;
+      audit) options+=" --limit --user" ;;
+      node) options+=" --label --uses --days --soft --hard --sleep-after" ;;
       logs) options+=" --frame --task --follow" ;;
       download) options+=" --frames --zip" ;;
       film) options+=" --fps --frames --folder" ;;
@@ -77,6 +82,8 @@ _kiln() {
     types:1) mapfile -t COMPREPLY < <(compgen -W "$(_kiln_ask types | tr '{' '\n' | grep '"built_in"' | _kiln_values name)" -- "$cur") ;;
     job:0 | why:0 | set:0 | stats:0 | wait:0 | cancel:0 | pause:0 | resume:0 | retry:0 | accept:0 | requeue:0 | delete:0 | priority:0 | watch:0 | logs:0 | download:0 | film:0)
       mapfile -t COMPREPLY < <(compgen -W "$(_kiln_ask jobs --limit 100 | _kiln_values number)" -- "$cur") ;;
+    user:0) mapfile -t COMPREPLY < <(compgen -W "list add set remove" -- "$cur") ;;
+    token:0) mapfile -t COMPREPLY < <(compgen -W "list add remove" -- "$cur") ;;
     node:0) mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur") ;;
     drain:0 | undrain:0 | forgive:0 | node:1)
       mapfile -t COMPREPLY < <(compgen -W "$(_kiln_ask nodes | tr '{' '\n' | grep '"presence"' | _kiln_values id)" -- "$cur") ;;

@@ -16,25 +16,28 @@ complete -c kiln -f
 complete -c kiln -s h -l help -d 'Show help'
 complete -c kiln -l json -d 'One JSON document on stdout'
 complete -c kiln -l server -x -d 'The controller'
+complete -c kiln -l token -x -d 'Who asks'
 complete -c kiln -l blender -r -F -d 'Blender program that looks into scenes'
 complete -c kiln -n __fish_use_subcommand -l version -d 'Show the version'
 
 set -l commands submit types jobs job wait cancel pause resume retry accept requeue delete priority watch logs nodes drain undrain forgive download film \
-    why set productions stats farm node
+    why set productions stats farm node trust viewer login logout whoami user token audit
 set -l descriptions 'Send a scene and have it rendered' 'List the job types' 'List jobs, the newest first' 'Show one job' \
     'Wait until a job has ended' 'End a job' 'Start no more of its tasks' 'Go on with a paused job' \
     'Render again what failed' 'Say that held frames are right' 'Render held frames again' 'Remove a job and its frames' 'Change a job\'s priority' 'Watch live' \
     'Show what the renderer said' 'List the boxes of the farm' 'Let a node finish and take nothing new' \
     'Let a drained node work again' 'End a node\'s quarantine' 'Fetch a job\'s frames' 'Make an MP4 of a job\'s frames' \
     'Say why a job waits' 'Change a job while it lives' 'Totals of projects, sequences and shots' 'How long tasks took' \
-    'Show the farm, or change its settings' 'Show or change one box'
+    'Show the farm, or change its settings' 'Show or change one box' \
+    'Believe a controller over the network' 'User and password for the live MQTT tree' 'Log in at the controller' 'Remove the token' \
+    'Say who you are there' 'Who may use the farm' 'Keys for scripts' 'Who changed what'
 for i in (seq (count $commands))
     complete -c kiln -n __fish_use_subcommand -a $commands[$i] -d $descriptions[$i]
 end
 
 complete -c kiln -n '__fish_seen_subcommand_from job why set stats wait cancel pause resume retry accept requeue delete priority watch logs download film' -k -a '(__kiln_jobs)'
 complete -c kiln -n '__fish_seen_subcommand_from drain undrain forgive' -a '(__kiln_nodes)'
-set -l verbs show enable disable drain resume forgive wake sleep reboot forget tag schedule limits
+set -l verbs show enable disable drain resume forgive wake sleep reboot forget tag schedule limits keys approve reject revoke rotate token tokens remove-token expect
 complete -c kiln -n "__fish_seen_subcommand_from node; and not __fish_seen_subcommand_from $verbs" -a "$verbs"
 complete -c kiln -n "__fish_seen_subcommand_from node; and __fish_seen_subcommand_from $verbs" -a '(__kiln_nodes)'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -k -a '(__fish_complete_suffix .blend)'
@@ -69,6 +72,10 @@ complete -c kiln -n '__fish_seen_subcommand_from submit' -l limit -x -d 'Takes o
 complete -c kiln -n '__fish_seen_subcommand_from submit' -l project -x -d 'Where it belongs'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -l sequence -x -d 'Where it belongs'
 complete -c kiln -n '__fish_seen_subcommand_from submit' -l shot -x -d 'Where it belongs'
+complete -c kiln -n '__fish_seen_subcommand_from user; and not __fish_seen_subcommand_from list add set remove' -a 'list add set remove'
+complete -c kiln -n '__fish_seen_subcommand_from token; and not __fish_seen_subcommand_from list add remove node' -a 'list add remove'
+complete -c kiln -n '__fish_seen_subcommand_from user token' -l role -x -a 'viewer artist operator administrator' -d 'What it may do'
+complete -c kiln -n '__fish_seen_subcommand_from login token' -l days -x -d 'How long it lasts'
 complete -c kiln -n '__fish_seen_subcommand_from types' -a 'show (__kiln_types)'
 complete -c kiln -n '__fish_seen_subcommand_from download' -l zip -d 'As one archive'
 complete -c kiln -n '__fish_seen_subcommand_from jobs' -s s -l state -x -a 'queued running paused done failed cancelled' -d 'Only these'

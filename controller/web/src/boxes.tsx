@@ -23,7 +23,7 @@ export function useBoxes(about: number, onError: (text: string) => void): BoxKey
 }
 
 // What is not easily taken back asks once more, in its own place.
-function Sure({ label, question, yes, onYes }: { label: string; question: string; yes: string; onYes: () => void }) {
+export function Sure({ label, question, yes, onYes }: { label: string; question: string; yes: string; onYes: () => void }) {
   const [isAsking, setAsking] = useState(false);
   if (!isAsking) return <button onClick={() => setAsking(true)}>{label}</button>;
   return (

@@ -75,7 +75,7 @@ export function FarmPanel({ farm, onError }: { farm: Farm; onError: (text: strin
                 <li>
                   <form onSubmit={add}>
                     <input
-                      placeholder="nuke" value={name} aria-label="Name of a new limit" pattern="[a-z0-9\\-]{1,32}" required
+                      placeholder="nuke" value={name} aria-label="Name of a new limit" pattern="[a-z0-9\-]{1,32}" required
                       title="1 to 32 of a-z, 0-9 and -" onInput={(event) => setName(event.currentTarget.value)}
                     />
                     <input

@@ -33,3 +33,7 @@ export function moment(unix_ms: number): string {
   const isSoon = unix_ms - Date.now() < 20 * 3_600_000;
   return new Date(unix_ms).toLocaleString("en", isSoon ? time : { weekday: "short", day: "numeric", month: "short", ...time });
 }
+
+export function day(unix_ms: number): string {
+  return new Date(unix_ms).toLocaleDateString("en", { dateStyle: "medium" });
+}

@@ -1,6 +1,7 @@
 import { render } from "preact";
 import { useCallback, useEffect, useReducer, useState } from "preact/hooks";
 import "uplot/dist/uPlot.min.css";
+import { Accounts } from "./accounts";
 import { Boxes, useBoxes } from "./boxes";
 import { FarmPanel } from "./farm";
 import { Frames } from "./frames";
@@ -43,6 +44,7 @@ function FarmPage({ onLeft }: { onLeft: () => void }) {
             {boxes && waiting === 0 && <Boxes boxes={boxes} nodes={farm.nodes} onError={setError} />}
             <Jobs jobs={farm.jobs} nodes={farm.nodes} onError={setError} />
             <FarmPanel farm={farm} onError={setError} />
+            <Accounts onError={setError} />
           </>
         ) : (
           <p class="empty">Waiting for the controller …</p>

@@ -187,6 +187,34 @@ export interface Me {
   farm: string;
 }
 
+export interface User {
+  name: string;
+  role: NonNullable<Me["role"]>;
+  disabled: boolean;
+  has_password: boolean;
+  created_ms: number;
+  seen_ms: number; // 0 = never
+}
+
+export interface ScriptToken {
+  id: string;
+  user: string;
+  label: string;
+  role: NonNullable<Me["role"]>;
+  expires_ms: number; // 0 = never
+  seen_ms: number;
+  token?: string; // the secret, once
+}
+
+export interface JoinToken {
+  id: string;
+  label: string;
+  expires_ms: number;
+  uses_left: number;
+  made_by: string;
+  token?: string;
+}
+
 export interface Frame {
   job: string;
   task: string;

@@ -66,6 +66,7 @@ struct Farm {
     facts.farm = "f1";
     facts.version = "1";
     facts.broker.port = 8783;
+    facts.reserved = {"viewer"};
     auto opened = Enrollment::open(memory, facts,
                                    {.now_ms = [this] { return now_ms; },
                                     .admit = [this](const NodeId& node, const std::string&) -> Status {
@@ -314,6 +315,17 @@ void garbage_is_told_what_would_be_right() {
     check_contains(farm.enrollment->ask(one.body, "", one.says, false).error().message, one.says);
 }
 
+// The broker's own accounts go by these names: a box of that id would take their place.
+void a_box_takes_no_name_of_the_brokers_own() {
+  Farm farm;
+  Box box;
+  box.name_as = "viewer";
+  const auto refused = box.ask(farm, "127.0.0.1", true);
+  check(!refused && refused.error().code == Code::invalid);
+  check_contains(refused.error().message, "not for boxes");
+  check(farm.enrollment->keys().empty() && farm.admitted.empty());
+}
+
 }  // namespace
 
 int main() {
@@ -333,5 +345,6 @@ int main() {
        {"rotation leaves uploads under way alone", &a_rotated_secret_ends_uploads_under_way_in_peace},
        {"a flood of questions is bounded", &a_flood_is_bounded},
        {"a full disk or an absent broker promises nothing", &nothing_is_promised_that_is_not_kept},
+       {"a box takes no name of the broker's own", &a_box_takes_no_name_of_the_brokers_own},
        {"garbage is told what would be right", &garbage_is_told_what_would_be_right}});
 }
