@@ -1,7 +1,7 @@
 # The update bundle: both slot images, signed.
 # shellcheck shell=bash
 make_bundle() {
-  say "bundle: signed with ${signing_key:+$signing_key}${signing_key:-THE DEVELOPMENT KEY: for tests, never for a farm}"
+  say "bundle: signed with ${signing_key:-THE DEVELOPMENT KEY: for tests, never for a farm}"
   local stage=$build_dir/bundle keys=$build_dir/../keys
   rm -rf "$stage" "$build_dir/bundle.raucb" && mkdir -p "$stage" "$build_dir/signing"
   ln "$build_dir/slots/root.img" "$build_dir/slots/boot.img" "$stage/"

@@ -18,7 +18,7 @@ def build(version, *more, output):
     began = time.monotonic()
     if programs := os.environ.get("KILN_PROGRAMS"):  # a build folder, for trials
         more = (*more, "--programs", programs)
-    subprocess.run([SOURCE / "image/build", "--suite", SUITE, "--variant", VARIANT, "--version", version, "--output", output, *more],
+    subprocess.run(["nice", "-n", "5", SOURCE / "image/build", "--suite", SUITE, "--variant", VARIANT, "--version", version, "--output", output, *more],
                    check=True)
     print(f"image/build {version} {' '.join(map(str, more))}: {time.monotonic() - began:.0f} s", flush=True)
 
@@ -59,11 +59,13 @@ def changed_root(version, files):
 
 
 def bundle(output, version, files):
-    """A signed bundle of that version."""
-    with changed_root(version, files) as root:
-        build(version, "--only", "slots", "--root", root, output=output)
-        build(version, "--only", "bundle", "--root", root, output=output)
-    return pathlib.Path(output) / f"kiln-{version}-{SUITE}-{VARIANT}.raucb"
+    """A signed bundle of that version; one that lies there already is taken."""
+    path = pathlib.Path(output) / f"kiln-{version}-{SUITE}-{VARIANT}.raucb"
+    if not path.exists():
+        with changed_root(version, files) as root:
+            build(version, "--only", "slots", "--root", root, output=output)
+            build(version, "--only", "bundle", "--root", root, output=output)
+    return path
 
 
 def small_bundle(output, version, *more, variant=VARIANT):
@@ -72,7 +74,7 @@ def small_bundle(output, version, *more, variant=VARIANT):
     shutil.rmtree(slots, ignore_errors=True)
     slots.mkdir(parents=True)
     for name in ("root.img", "boot.img"):
-        (slots / name).write_bytes(b"nothing" * 4096)
+        (slots / name).write_bytes(os.urandom(32 * 1024))
     build(version, "--only", "bundle", "--variant", variant, *more, output=output)
     return pathlib.Path(output) / f"kiln-{version}-{SUITE}-{variant}.raucb"
 

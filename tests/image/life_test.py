@@ -1,7 +1,8 @@
 """A box's whole life: one disk, flashed once, in QEMU, against a real controller. The tests are its chapters, in this order;
 each begins where the one before has left it, so the first that fails ends the run.
 
-Settings: KILN_IMAGE, a disk image made before (build/image/SUITE's root must be the one in it); KILN_KEEP=1 leaves the disk.
+Settings: KILN_IMAGE, a disk image made before (build/image/SUITE's root must be the one in it); KILN_FOLDER, where to work: its
+bundles are taken, and it stays.
 """
 import json
 import os
@@ -34,8 +35,8 @@ JOURNAL = "journalctl --no-pager -b -u kiln-agent -u kiln-setup -u kiln-health -
 class Life(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="kiln-image-", dir=os.environ.get("KILN_SCRATCH")))
-        if not os.environ.get("KILN_KEEP"):
+        cls.folder = pathlib.Path(os.environ.get("KILN_FOLDER") or tempfile.mkdtemp(prefix="kiln-image-"))
+        if not os.environ.get("KILN_FOLDER"):
             cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
         image = images.image(cls.folder)
         cls.good = images.bundle(cls.folder, GOOD, {})
