@@ -116,7 +116,8 @@ std::vector<std::string> complaints(const ScreenFacts& facts) {
         "No controller: write controller = \"https://...\" into kiln.toml on the partition KILN-CONFIG.");
   }
   out.insert(out.end(), facts.box.problems.begin(), facts.box.problems.end());
-  if (!facts.agent.message.empty()) out.push_back(facts.agent.message);
+  // Nothing is wrong with a box that waits for a person: its state says so.
+  if (!facts.agent.message.empty() && facts.agent.state != "pending") out.push_back(facts.agent.message);
   return out;
 }
 

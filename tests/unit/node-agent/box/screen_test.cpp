@@ -82,6 +82,9 @@ void each_state_has_its_words() {
     check_contains(kiln::box::screen(facts, 64, 24), one.words);
   }
   auto facts = rendering();
+  facts.agent.state = "pending";
+  facts.agent.message = "waiting for somebody to approve ab12";
+  check(kiln::box::screen(facts, 80, 24).find("Wrong") == std::string::npos);
   facts.agent = {};
   facts.agent_active = false;
   check_contains(kiln::box::screen(facts, 64, 24), "the agent is not running");
