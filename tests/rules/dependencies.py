@@ -39,6 +39,7 @@ MAY_KNOW = {
     "telemetry": ADAPTER | {"planner"},
     "update": ADAPTER,
     "rollout": {"base", "payloads", "scheduler"},
+    "box": ADAPTER | {"identity"},
 }
 CONTROLLER = {"scheduler", "enrollment", "rollout", "compiler", "accounts", "store", "fleet", "files", "http", "api", "web", "cli"}
 AGENT = {"planner", "uplink", "session", "actions", "cage", "transfer", "telemetry", "update"}
