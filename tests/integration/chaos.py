@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from farm import BIN, Farm
+from farm import BIN, Farm, descendants
 
 
 def enter_namespace():
@@ -183,9 +183,7 @@ class Box:
                                     "--data", self.farm.folder / self.name, "--id", self.name, "--slots", "1"])
 
     def renderers(self):
-        pid = self.farm.processes[self.name].pid
-        listed = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(pid)], capture_output=True, text=True).stdout
-        return [int(line.split()[0]) for line in listed.splitlines() if "blender" in line]
+        return [pid for name, pid in descendants(self.farm.processes[self.name].pid) if "blender" in name]
 
     def set_link(self, state):
         ip("link", "set", self.link, state)

@@ -59,6 +59,18 @@ def pixels(path):
     return result.stdout.strip()
 
 
+def descendants(pid):
+    """[(name, pid)] of what it started, and of what those did: a renderer runs in a cage of a few processes."""
+    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid=,comm="], capture_output=True, text=True).stdout
+    processes = [line.split(None, 2) for line in listed.splitlines()]
+    found, names = {pid}, []
+    for one, parent, name in sorted((int(a), int(b), c) for a, b, c in processes):  # parents come first
+        if parent in found:
+            found.add(one)
+            names.append((name, one))
+    return names
+
+
 def digest(path):
     return "sha256:" + hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
 

@@ -7,12 +7,7 @@ import tempfile
 import time
 import unittest
 
-from farm import BIN, Farm, digest, free_port, make_scene, wait_until
-
-
-def children(pid):
-    listed = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(pid)], capture_output=True, text=True).stdout
-    return {name: int(number) for number, name in (line.split(None, 1) for line in listed.splitlines())}
+from farm import BIN, Farm, descendants, digest, free_port, make_scene, wait_until
 
 
 class Kill(unittest.TestCase):
@@ -50,14 +45,14 @@ class Kill(unittest.TestCase):
     def test_the_renderer(self):
         job = self.start_job()
         agent = self.farm.processes["box-1"].pid
-        renderer = wait_until("Blender runs", lambda: children(agent).get("blender"))
+        renderer = wait_until("Blender runs", lambda: dict(descendants(agent)).get("blender"))
         os.kill(renderer, signal.SIGKILL)
         self.assert_complete(job)
 
     def test_the_agent(self):
         job = self.start_job()
         agent = self.farm.processes["box-1"].pid
-        renderer = wait_until("Blender runs", lambda: children(agent).get("blender"))
+        renderer = wait_until("Blender runs", lambda: dict(descendants(agent)).get("blender"))
         self.farm.stop("box-1", signal.SIGKILL)
         wait_until("its renderer dies with it", lambda: not pathlib.Path(f"/proc/{renderer}/cmdline").exists()
                    or not pathlib.Path(f"/proc/{renderer}/cmdline").read_bytes())
@@ -66,7 +61,7 @@ class Kill(unittest.TestCase):
 
     def test_the_broker(self):
         job = self.start_job()
-        broker = children(self.farm.processes["controller"].pid)["mosquitto"]
+        broker = dict(descendants(self.farm.processes["controller"].pid))["mosquitto"]
         os.kill(broker, signal.SIGKILL)
         self.assert_complete(job)
         wait_until("the node is back on the new broker",
@@ -74,11 +69,11 @@ class Kill(unittest.TestCase):
 
     def test_the_controller_and_no_running_frame_is_killed(self):
         job = self.start_job()
-        renderer = wait_until("Blender runs", lambda: children(self.farm.processes["box-1"].pid).get("blender"))
+        renderer = wait_until("Blender runs", lambda: dict(descendants(self.farm.processes["box-1"].pid)).get("blender"))
         self.farm.stop("controller", signal.SIGKILL)
         self.farm.start_controller()
         self.assert_complete(job)
-        self.assertEqual(renderer, children(self.farm.processes["box-1"].pid).get("blender"))
+        self.assertEqual(renderer, dict(descendants(self.farm.processes["box-1"].pid)).get("blender"))
         for task in self.farm.get(f"/api/v1/jobs/{job}/tasks")["tasks"]:
             self.assertEqual(1, task["attempt"], task)
 
