@@ -318,8 +318,9 @@ struct Agent::Parts {
         update::Handlers{
             .fetch = [this](const auto& offer, const auto& file, const auto& cancelled,
                             const auto& progress) { return images_.fetch(offer, file, cancelled, progress); },
-            .on_change =
-                [this](const payloads::NodeUpdate& update) { post(planner::UpdateChanged{update}); }});
+            .on_change = [this](const payloads::NodeUpdate& update) { post(planner::UpdateChanged{update}); },
+            .deliver = [this](const std::string& boot,
+                              std::string_view log) { return images_.deliver_boot_log(node_, boot, log); }});
   }
 
   session::Config session_config() {

@@ -63,6 +63,22 @@ void ImageFetcher::set_url(const std::string& url, runtime::HttpTrust trust) {
   trust_ = std::move(trust);
 }
 
+Status ImageFetcher::deliver_boot_log(const NodeId& node, const std::string& boot, std::string_view log) {
+  runtime::HttpOptions options;
+  std::string url;
+  {
+    const std::lock_guard lock(mutex_);
+    url = url_;
+    options.trust = trust_;
+  }
+  if (url.empty()) return fail(Code::unavailable, "no controller yet");
+  const auto answer = runtime::HttpClient(url, std::move(options))
+                          .send("PUT", fmt::format("/api/v1/nodes/{}/boot-logs/{}", node.str(), boot), log);
+  if (!answer) return fail(answer.error());
+  if (!answer->ok()) return fail(Code::io, answer->problem());
+  return {};
+}
+
 // One connection's worth. Not ok and not final: the network, or a server that is busy.
 ImageFetcher::Try ImageFetcher::try_once(const payloads::UpdateImage& offer, const fs::path& file,
                                          const std::function<bool()>& cancelled,

@@ -6,7 +6,9 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <string_view>
 
+#include "base/ids.h"
 #include "base/result.h"
 #include "payloads/messages.h"
 #include "runtime/http_client.h"
@@ -17,6 +19,10 @@ class ImageFetcher {
  public:
   // The controller and whom to trust; "" = not known yet. From any thread.
   void set_url(const std::string& url, runtime::HttpTrust trust);
+
+  // One try at bringing the controller what a boot of this node logged that failed; at most 4 MiB. Errors:
+  // unavailable without a controller, what it refuses, the network.
+  Status deliver_boot_log(const NodeId& node, const std::string& boot, std::string_view log);
 
   // Fetches the offer's bundle into `file`, going on behind what the file holds; complete, right and synced
   // when it returns. What the network does wrong is tried again for ever, a content that is wrong some times.

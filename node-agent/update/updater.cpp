@@ -21,7 +21,8 @@ namespace {
 constexpr milliseconds look_every{1'000};            // while something is under way
 constexpr milliseconds look_when_idle{15'000};       // health is judged once, some time after the start
 constexpr std::size_t max_word_bytes = 64UL * 1024;  // of a file of root's
-constexpr double told_every_pct = 1;                 // of a download: no more than a person can read
+constexpr std::size_t max_boot_log_bytes = 4UL * 1024 * 1024;
+constexpr double told_every_pct = 1;  // of a download: no more than a person can read
 constexpr std::int64_t ns_per_s = 1'000'000'000;
 
 std::string fact_of(const std::string& text, std::string_view name) {
@@ -136,6 +137,7 @@ void Updater::run() {
   milliseconds wait{0};
   while (take_orders(wait)) {
     round();
+    deliver_boot_logs();
     const std::lock_guard lock(record_mutex_);
     wait = record_.state == State::downloading ? milliseconds(0)
            : is_under_way(record_.state)       ? look_every
@@ -154,6 +156,23 @@ bool Updater::take_orders(milliseconds wait) {
   for (const auto& order : orders)
     (void)change([&](Record record) { return to(order(std::move(record)), 0); });
   return true;
+}
+
+// Root keeps the logs, readable for us alone, and removes the oldest; which of them went out is noted here.
+void Updater::deliver_boot_logs() const {
+  std::error_code error;
+  for (fs::directory_iterator at(places_.data / "failed-boots", error), end; !error && at != end;
+       at.increment(error)) {
+    const auto boot = at->path().stem();
+    const auto note = folder_ / "delivered-boots" / boot;
+    std::error_code ignored;
+    if (at->path().extension() != ".log" || fs::exists(note, ignored)) continue;
+    const auto log = runtime::read_file(at->path(), max_boot_log_bytes);
+    if (!log) continue;
+    if (!handlers_.deliver(boot.string(), *log)) return;
+    log::info("update", "delivered what the boot {} logged, which failed", boot.string());
+    if (!runtime::make_folders(note.parent_path()) || !runtime::write_file_atomically(note, "")) return;
+  }
 }
 
 void Updater::round() {

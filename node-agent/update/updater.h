@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -24,7 +25,7 @@ struct Places {
   std::filesystem::path image = "/usr/lib/kiln/image";  // KILN_IMAGE_VERSION=…; absent: no flashed box
   std::filesystem::path run = "/run/kiln";              // root's words: install.json, health.json
   std::filesystem::path requests = "/run/kiln-agent";   // ours: install.json, reboot, suspend
-  std::filesystem::path data = "/data/kiln";            // root's: last-update.json
+  std::filesystem::path data = "/data/kiln";            // root's: last-update.json, failed-boots/<boot>.log
   std::filesystem::path boot_id = "/proc/sys/kernel/random/boot_id";
 };
 
@@ -43,6 +44,8 @@ struct Handlers {
                        const std::function<void(std::uint64_t held, const std::string& trouble)>& progress)>
       fetch;
   std::function<void(const payloads::NodeUpdate&)> on_change;  // also once at the start
+  // Delivers what a boot that failed has logged. An error: it is tried again later.
+  std::function<Status(const std::string& boot, std::string_view log)> deliver;
 };
 
 class Updater {
@@ -69,6 +72,7 @@ class Updater {
   void download(const payloads::UpdateImage& offer);
   void ask(const Seen& before);
   void tidy() const;
+  void deliver_boot_logs() const;
   [[nodiscard]] Seen see() const;
   [[nodiscard]] std::uint64_t bytes_held(const payloads::UpdateImage& offer) const;
   // Applies `make` to the record, keeps it if it is another then, and tells.

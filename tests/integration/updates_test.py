@@ -31,6 +31,9 @@ def make_bundle(folder, version="2.0.0", size=50_000):
     return path
 
 
+FAILED_BOOT = "5b8a3bd6-8c7e-4f0e-9d5a-0123456789ab"
+
+
 class Box(threading.Thread):
     """A flashed box: an agent, and what root does for it. `fate` of a new version: good, rolled-back, refused, or slow (its
     installation does not end)."""
@@ -254,6 +257,9 @@ class Updates(unittest.TestCase):
 
     def test_a_first_one_that_rolls_back_halts_the_rollout_and_is_never_offered_it_again(self):
         bad, other = self.box("n1", fate="rolled-back"), self.box("n2")
+        logs = bad.root / "data/failed-boots"
+        logs.mkdir()
+        (logs / f"{FAILED_BOOT}.log").write_text("the new system said this\n")
         self.kiln("image", "add", self.bundle())
         self.kiln("update", "--soak", "0")
         halted = self.wait_for_rollout("halted")
@@ -269,6 +275,8 @@ class Updates(unittest.TestCase):
         self.assertEqual({"good": 1, "rolled_back": 1}, {k: v for k, v in ended["counts"].items()
                                                         if v and k != "all"})
         self.assertEqual(2, bad.boots)  # into its restart, and no more
+        wait_until("what the failed boot logged has come", lambda: FAILED_BOOT in self.kiln("node", "boots", "n1"))
+        self.assertEqual("the new system said this\n", self.kiln("node", "boots", "n1", "last"))
         self.assertEqual([], self.farm.get("/api/v1/farm")["alarms"])
 
     def test_what_root_refuses_fails_with_its_words(self):
