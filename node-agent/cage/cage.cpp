@@ -186,7 +186,7 @@ Result<runtime::Process> start(const std::vector<std::string>& argv, const std::
 Status ask_for(const std::vector<std::string>& argv, const std::vector<int>& fds, const fs::path& service) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  const auto name = service.native();
+  const auto& name = service.native();
   if (name.size() >= sizeof address.sun_path) return fail(Code::invalid, name + " is too long for a socket");
   std::memcpy(address.sun_path, name.c_str(), name.size() + 1);
   const runtime::Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));

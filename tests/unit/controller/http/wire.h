@@ -102,6 +102,11 @@ class Wire {
 
   // True when the server ends the connection and sent nothing before.
   bool ends() { return inbox_.empty() && !more(); }
+  // True when the server ends the connection, whatever it sent before.
+  bool ends_at_last() {
+    while (more()) inbox_.clear();
+    return is_ended_;
+  }
 
  private:
   static constexpr int deadline_ms = 20'000;
@@ -111,13 +116,15 @@ class Wire {
     if (::poll(&waiting, 1, deadline_ms) <= 0) return false;
     char bytes[16 * 1024];
     const ssize_t count = ::recv(socket_, bytes, sizeof bytes, 0);
-    if (count <= 0) return false;
+    is_ended_ = count <= 0;
+    if (is_ended_) return false;
     inbox_.append(bytes, static_cast<std::size_t>(count));
     return true;
   }
 
   int socket_;
   bool is_connected_ = false;
+  bool is_ended_ = false;
   std::string inbox_;
 };
 
