@@ -51,9 +51,9 @@ Result<Json> snapshot(Api& api) {
 
 // Until the client goes, falls behind the ring (it comes back with its Last-Event-ID and gets a snapshot), is
 // somebody who may not come in any more, or the server stops.
-Status follow(Api& api, const Caller& caller, std::uint64_t from, http::Sink& sink) {
+// checked_ms: monotonic, when the gate let the caller in.
+Status follow(Api& api, const Caller& caller, std::int64_t checked_ms, std::uint64_t from, http::Sink& sink) {
   auto quiet = 0s;
-  std::int64_t checked_ms = api.now().mono_ms;
   while (!sink.is_stopping()) {
     if (api.now().mono_ms - checked_ms >= check_every_ms) {
       if (!still_stands(api, caller)) break;
@@ -76,6 +76,7 @@ Status follow(Api& api, const Caller& caller, std::uint64_t from, http::Sink& si
 }
 
 http::Response stream(Api& api, http::Request& request) {
+  const auto checked_ms = api.now().mono_ms;
   auto place = api.events.enter();
   if (place == nullptr)
     return http::problem(503, "too many pages watch this farm; close one, or wait a moment");
@@ -93,9 +94,10 @@ http::Response stream(Api& api, http::Request& request) {
   }
   http::Response response{.content_type = "text/event-stream"};
   response.body = http::Stream{
-      std::nullopt, [&api, caller = caller_of(request), place, from, first](http::Sink& sink) -> Status {
+      std::nullopt,
+      [&api, caller = caller_of(request), checked_ms, place, from, first](http::Sink& sink) -> Status {
         if (auto sent = sink.write(first); !sent) return sent;
-        return follow(api, caller, from, sink);
+        return follow(api, caller, checked_ms, from, sink);
       }};
   return response;
 }

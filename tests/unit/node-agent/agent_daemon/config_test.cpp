@@ -124,7 +124,7 @@ void a_wrong_line_is_named_with_what_would_be_right() {
       {"[power]\nsleep = 1", 2, "power.sleep: a text in quotes is expected"},
       {"[power]\nhibernate = \"x\"", 2, "no setting is called 'power.hibernate'"},
       {"\n\ncontroler = \"x\"", 3,
-       "no setting is called 'controler'; there are: blender, ca_fingerprint, cache_gib, "},
+       "no setting is called 'controler'; there are: blender, box.boot_id, "},
       {"[farm]\nslots = 1", 1, "no setting is called 'farm'"},
       {"controller = 7", 1, "controller: a text in quotes is expected"},
       {"controller = \"ftp://x\"", 1, "controller: 'ftp://x' is no controller's address"},
