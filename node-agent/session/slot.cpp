@@ -82,8 +82,10 @@ void Slot::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
+    // A task, while it is held: afterwards the thread puts an idle session's things away, which is not
+    // interrupted.
+    if (held_) templates_.interrupt();
   }
-  templates_.interrupt();
   wake_.set();
 }
 
