@@ -29,12 +29,12 @@ constexpr std::array sys_of_gpus = {"/sys/bus/pci",      "/sys/class/drm", "/sys
                                     "/sys/dev/char",     "/sys/devices",   "/sys/module/amdgpu",
                                     "/sys/module/nvidia"};
 
+}  // namespace
+
 bool is_below(const fs::path& path, const fs::path& folder) {
   const auto [at, rest] = std::mismatch(folder.begin(), folder.end(), path.begin(), path.end());
   return at == folder.end();
 }
-
-}  // namespace
 
 Bounds bounds_of(const Settings& settings, std::uint64_t memory_mib, std::uint32_t cores,
                  std::uint64_t free_mib) {

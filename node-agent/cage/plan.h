@@ -53,6 +53,9 @@ std::vector<std::string> arguments(const Plan& plan);
 // GPU drivers. Not: whatever else it was started with.
 bool passes_on(std::string_view variable);
 
+// The path is that folder or in it, by their names alone.
+bool is_below(const std::filesystem::path& path, const std::filesystem::path& folder);
+
 // Which of these device nodes belong to a slot: those of its GPU and what all GPUs of its kind share; see
 // gpu_devices.
 struct Gpu {

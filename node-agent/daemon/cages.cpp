@@ -43,11 +43,6 @@ std::string node_of(const fs::path& device, std::string_view kind) {
   return {};
 }
 
-bool is_below(const fs::path& path, const fs::path& folder) {
-  const auto [at, rest] = std::mismatch(folder.begin(), folder.end(), path.begin(), path.end());
-  return at == folder.end();
-}
-
 bool is_a_home(const fs::path& folder) {
   const char* home = std::getenv("HOME");
   return folder == "/" || folder == "/root" || folder.parent_path() == "/home" ||
@@ -77,7 +72,7 @@ std::vector<fs::path> folders_of(const std::vector<std::string>& programs) {
   const auto add = [&](const fs::path& program) {
     const auto folder = program.parent_path();
     const auto& one = is_a_home(folder) ? program : folder;
-    if (is_below(program, "/usr") || is_below(program, "/opt")) return;
+    if (cage::is_below(program, "/usr") || cage::is_below(program, "/opt")) return;
     if (std::find(out.begin(), out.end(), one) == out.end()) out.push_back(one);
   };
   for (const auto& name : programs) {

@@ -18,6 +18,7 @@
 #include "runtime/sha256.h"
 #include "transfer/backoff.h"
 #include "transfer/blob_store.h"
+#include "transfer/tries.h"
 
 namespace kiln::transfer {
 
@@ -27,18 +28,7 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr unsigned max_parallel = 3;  // downloads of one job: small files wait for round trips, not for bytes
-constexpr milliseconds cancel_poll{100};  // how often a wait asks whether it is still wanted
-constexpr int max_bad_contents = 3;       // a blob whose content is wrong this often is wrong at its source
-constexpr int max_io_failures = 5;  // in a row without a byte gained: the box's own disk, not the network
 constexpr std::uint64_t min_evicted_bytes = 64ULL << 20U;  // a full disk is not freed a kilobyte at a time
-
-using Cancelled = std::function<bool()>;
-
-std::uint64_t size_on_disk(const fs::path& file) {
-  std::error_code error;
-  const auto size = fs::file_size(file, error);
-  return error ? 0 : size;
-}
 
 // One content that a job needs.
 struct Wanted {
@@ -53,17 +43,8 @@ std::string blob_url(const std::string& hex) {
 }
 using UrlOf = std::function<std::string(const payloads::ManifestFile&)>;
 
-bool is_worth_another_try(int status) {
-  // 401: this box gets new credentials as soon as the controller lets it in (again).
-  return status >= 500 || status == 401 || status == 408 || status == 429;
-}
-
 bool never() {
   return false;
-}
-
-tl::unexpected<Error> not_wanted() {
-  return fail(Code::timeout, "cancelled");
 }
 
 }  // namespace
@@ -114,21 +95,11 @@ struct Cache::State {
   Result<std::string> wait_for_url(const Cancelled& cancelled);
   Status wait(std::int64_t wait_ms, const Cancelled& cancelled);
 
-  // Waits for a change, shortly. False: cancelled, which is asked without the lock, since it is the caller's
-  // code.
-  bool doze(std::unique_lock<std::mutex>& lock, milliseconds time, const Cancelled& cancelled) {
-    changed.wait_for(lock, time);
-    lock.unlock();
-    const bool is_over = cancelled();
-    lock.lock();
-    return !is_over;
-  }
-
   // Inserts `key`, once nobody else's is in the set. False: cancelled before that.
   bool claim(std::set<std::string>& set, const std::string& key, const Cancelled& cancelled) {
     std::unique_lock lock(mutex);
     while (set.contains(key)) {
-      if (!doze(lock, cancel_poll, cancelled)) return false;
+      if (!doze(changed, lock, cancel_poll, cancelled)) return false;
     }
     set.insert(key);
     return true;
@@ -483,21 +454,13 @@ Status Cache::State::room_on_disk(const Wanted& wanted) {
 Result<std::string> Cache::State::wait_for_url(const Cancelled& cancelled) {
   std::unique_lock lock(mutex);
   while (url.empty()) {
-    if (!doze(lock, cancel_poll, cancelled)) return not_wanted();
+    if (!doze(changed, lock, cancel_poll, cancelled)) return not_wanted();
   }
   return url;
 }
 
 Status Cache::State::wait(std::int64_t wait_ms, const Cancelled& cancelled) {
-  const auto until = std::chrono::steady_clock::now() + milliseconds(wait_ms);
-  std::unique_lock lock(mutex);
-  const auto seen = url_changes;
-  while (url_changes == seen) {
-    const auto left = std::chrono::ceil<milliseconds>(until - std::chrono::steady_clock::now());
-    if (left.count() <= 0) break;
-    if (!doze(lock, std::min(left, cancel_poll), cancelled)) return not_wanted();
-  }
-  return {};
+  return wait_for_next_try(wait_ms, changed, mutex, url_changes, cancelled);
 }
 
 // ---- the face -----------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@
 #include "runtime/sha256.h"
 #include "transfer/backoff.h"
 #include "transfer/blob_store.h"
+#include "transfer/tries.h"
 
 namespace kiln::transfer {
 
@@ -20,22 +21,10 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr int max_bad_contents = 3;       // this often in a row it is wrong at its source
-constexpr milliseconds cancel_poll{100};  // how often a wait asks whether it is still wanted
 constexpr milliseconds told_every{1'000};
 constexpr std::uint64_t spare_bytes = 512ULL << 20U;  // of the disk, for frames that are being rendered
 
-std::uint64_t size_on_disk(const fs::path& file) {
-  std::error_code error;
-  const auto size = fs::file_size(file, error);
-  return error ? 0 : size;
-}
-
-bool is_worth_another_try(int status) {
-  return status >= 500 || status == 401 || status == 408 || status == 429;
-}
-
-bool wait(std::int64_t wait_ms, const std::function<bool()>& cancelled) {
+bool wait(std::int64_t wait_ms, const Cancelled& cancelled) {
   const auto until = std::chrono::steady_clock::now() + milliseconds(wait_ms);
   while (std::chrono::steady_clock::now() < until) {
     if (cancelled()) return false;
@@ -45,8 +34,7 @@ bool wait(std::int64_t wait_ms, const std::function<bool()>& cancelled) {
 }
 
 // The whole of it is there: whether it is what was offered.
-Status check(const payloads::UpdateImage& offer, const fs::path& file,
-             const std::function<bool()>& cancelled) {
+Status check(const payloads::UpdateImage& offer, const fs::path& file, const Cancelled& cancelled) {
   const auto digest = runtime::digest_of_file(file, cancelled);
   if (!digest) return fail(digest.error());
   if (*digest == offer.image) return runtime::fsync_file(file);
@@ -81,7 +69,7 @@ Status ImageFetcher::deliver_boot_log(const NodeId& node, const std::string& boo
 
 // One connection's worth. Not ok and not final: the network, or a server that is busy.
 ImageFetcher::Try ImageFetcher::try_once(const payloads::UpdateImage& offer, const fs::path& file,
-                                         const std::function<bool()>& cancelled,
+                                         const Cancelled& cancelled,
                                          const std::function<void(std::uint64_t)>& progress) {
   const auto held = size_on_disk(file);
   runtime::HttpOptions options;
@@ -118,7 +106,7 @@ ImageFetcher::Try ImageFetcher::try_once(const payloads::UpdateImage& offer, con
 }
 
 Status ImageFetcher::fetch(const payloads::UpdateImage& offer, const fs::path& file,
-                           const std::function<bool()>& cancelled,
+                           const Cancelled& cancelled,
                            const std::function<void(std::uint64_t, const std::string&)>& progress) {
   auto told = std::chrono::steady_clock::time_point();
   const auto moved = [&](std::uint64_t held) {
@@ -142,11 +130,11 @@ Status ImageFetcher::fetch(const payloads::UpdateImage& offer, const fs::path& f
   }
   Backoff backoff;
   for (int bad_contents = 0;;) {
-    if (cancelled()) return fail(Code::timeout, "cancelled");
+    if (cancelled()) return not_wanted();
     const auto held = size_on_disk(file);
     Try one;
     if (held < offer.bytes) one = try_once(offer, file, cancelled, moved);
-    if (cancelled()) return fail(Code::timeout, "cancelled");
+    if (cancelled()) return not_wanted();
     if (one.status) {
       one.status = check(offer, file, cancelled);
       if (one.status) return {};
@@ -157,7 +145,7 @@ Status ImageFetcher::fetch(const payloads::UpdateImage& offer, const fs::path& f
     if (backoff.failures() == 0)
       log::warn("transfer", "image {}: {}; trying again", offer.version, one.status.error().message);
     progress(size_on_disk(file), one.status.error().message);
-    if (!wait(backoff.next_ms(), cancelled)) return fail(Code::timeout, "cancelled");
+    if (!wait(backoff.next_ms(), cancelled)) return not_wanted();
   }
 }
 

@@ -24,19 +24,15 @@
 #include "runtime/sha256.h"
 #include "transfer/backoff.h"
 #include "transfer/blob_store.h"
+#include "transfer/tries.h"
 
 namespace kiln::transfer {
 
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
-using Cancelled = std::function<bool()>;
-
 namespace {
 
 constexpr std::string_view room = "renderers";
-constexpr milliseconds cancel_poll{100};
-constexpr int max_bad_contents = 3;  // another content this often is another content at its source
-constexpr int max_io_failures = 5;   // in a row without a byte gained: the box's own disk, not the network
 constexpr std::uint64_t mib = 1024UL * 1024;
 constexpr std::uint64_t spare_bytes = 512 * mib;  // left on the disk for frames and logs
 constexpr auto keep_partials = std::chrono::hours(7 * 24);
@@ -46,18 +42,8 @@ constexpr const char* unfinished = ".unpacking-";
 constexpr const char* discarded = ".trash-";
 constexpr std::string_view program_name = "blender";
 
-std::uint64_t size_on_disk(const fs::path& file) {
-  std::error_code error;
-  const auto size = fs::file_size(file, error);
-  return error ? 0 : size;
-}
-
 std::string key_of(const payloads::Bundle& bundle) {
   return bundle.name + '-' + payloads::short_digest(bundle.digest);
-}
-
-tl::unexpected<Error> not_wanted() {
-  return fail(Code::timeout, "cancelled");
 }
 
 // The folder with all below it is on the disk.
@@ -122,13 +108,6 @@ struct Renderers::State : std::enable_shared_from_this<State> {
                        const Cancelled& cancelled, bool& is_final);
   Status unpack(const std::string& key, const payloads::Bundle& bundle, const Cancelled& cancelled);
   Status wait(std::int64_t wait_ms, const Cancelled& cancelled);
-  bool doze(std::unique_lock<std::mutex>& lock, milliseconds time, const Cancelled& cancelled) {
-    changed.wait_for(lock, time);
-    lock.unlock();
-    const bool is_over = cancelled();
-    lock.lock();
-    return !is_over;
-  }
 };
 
 // ---- what is here --------------------------------------------------------------------------------------
@@ -254,7 +233,7 @@ Result<Renderer> Renderers::State::fetch(const payloads::Bundle& bundle, const C
     for (;;) {
       if (auto here = take(key, bundle)) return std::move(*here);
       if (!fetching.contains(key)) break;
-      if (!doze(lock, cancel_poll, cancelled)) return not_wanted();
+      if (!doze(changed, lock, cancel_poll, cancelled)) return not_wanted();
     }
     fetching.emplace(key, bundle);
   }
@@ -307,7 +286,7 @@ Status Renderers::State::download_once(const payloads::Bundle& bundle,
   {
     std::unique_lock lock(mutex);
     while (url.empty()) {
-      if (!doze(lock, cancel_poll, cancelled)) return not_wanted();
+      if (!doze(changed, lock, cancel_poll, cancelled)) return not_wanted();
     }
     base = url;
     if (!client) {
@@ -342,8 +321,7 @@ Status Renderers::State::download_once(const payloads::Bundle& bundle,
     return fail(Code::unavailable, "the controller's copy is shorter than what was fetched of it");
   }
   if (got->response.ok()) return {};
-  // 401: this box gets new credentials as soon as the controller lets it in (again).
-  is_final = status < 500 && status != 401 && status != 408 && status != 429;
+  is_final = !is_worth_another_try(status);
   return fail(is_final ? Code::io : Code::unavailable, got->response.problem());
 }
 
@@ -428,15 +406,7 @@ Status Renderers::State::unpack(const std::string& key, const payloads::Bundle& 
 }
 
 Status Renderers::State::wait(std::int64_t wait_ms, const Cancelled& cancelled) {
-  const auto until = std::chrono::steady_clock::now() + milliseconds(wait_ms);
-  std::unique_lock lock(mutex);
-  const auto seen = url_changes;
-  while (url_changes == seen) {
-    const auto left = std::chrono::ceil<milliseconds>(until - std::chrono::steady_clock::now());
-    if (left.count() <= 0) break;
-    if (!doze(lock, std::min(left, cancel_poll), cancelled)) return not_wanted();
-  }
-  return {};
+  return wait_for_next_try(wait_ms, changed, mutex, url_changes, cancelled);
 }
 
 // ---- the face -----------------------------------------------------------------------------------------
