@@ -75,7 +75,8 @@ std::vector<std::string> arguments(const Plan& plan) {
     for (const auto* one : sys_of_gpus) add({"--ro-bind-try", one, one});
     add({"--ro-bind-try", "/run/nvidia-persistenced/socket", "/run/nvidia-persistenced/socket"});
   }
-  add({"--size", tmp_bytes, "--tmpfs", "/tmp", "--dir", "/tmp/home", "--symlink", "/tmp", "/var/tmp"});
+  add({"--size", tmp_bytes, "--tmpfs", "/tmp", "--dir", "/tmp/home", "--size", tmp_bytes, "--tmpfs",
+       "/var/tmp"});
 
   bool is_data_in_sight = is_below(plan.data, "/usr") || is_below(plan.data, "/opt");
   for (const auto* list : {&plan.read_only, &plan.programs}) {

@@ -31,8 +31,9 @@ namespace {
 // An agent's data folder with its key, and a cage for one slot of it.
 class Bench {
  public:
-  explicit Bench(const std::function<void(Plan&)>& change = {}) {
-    auto pattern = (fs::temp_directory_path() / "kiln-cage-XXXXXX").native();
+  explicit Bench(const std::function<void(Plan&)>& change = {},
+                 const fs::path& where = fs::temp_directory_path()) {
+    auto pattern = (where / "kiln-cage-XXXXXX").native();
     check(::mkdtemp(pattern.data()) != nullptr);
     root = pattern;
     work = root / "scratch/slot-0/work";
@@ -347,6 +348,16 @@ void it_says_whether_cages_work_here() {
   fs::remove(pattern);
 }
 
+// Where the cage has folders of its own in the place of the box's, the agent's are found all the same.
+void a_data_folder_may_lie_below_any_tmp() {
+  for (const auto* where : {"/tmp", "/var/tmp"}) {
+    const Bench bench({}, where);
+    check_equal(bench.sh("cat $INPUTS/scene; echo made > file").output, "a scene");
+    check_equal(runtime::read_file(bench.work / "file", 100).value_or(""), "made\n");
+    check_equal(bench.sh("cat $KEY").status.str(), "exit code 1");
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -367,6 +378,7 @@ int main() {
           {"memory without a name counts", &memory_without_a_name_counts},
           {"files are bounded", &files_are_bounded},
           {"tmp is bounded and its own", &tmp_is_bounded_and_its_own},
+          {"a data folder may lie below any tmp", &a_data_folder_may_lie_below_any_tmp},
           {"a kernel that refuses is explained", &a_kernel_that_refuses_is_explained},
           {"a service may make it", &a_service_may_make_it},
           {"it says whether cages work here", &it_says_whether_cages_work_here},
