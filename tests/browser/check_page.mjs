@@ -82,8 +82,14 @@ async function fits(page) {
   await page.locator(".menu button", { hasText: "Restart when idle" }).waitFor({ state: "hidden" });
   await page.locator(".menu summary").click();
   await page.locator(".menu button", { hasText: "Settings" }).click();
-  await page.locator(".settings input[name=hours]").waitFor();
+  const hours = page.locator(".settings input[name=hours]");
+  await hours.fill("mon-fri 20:00-");
   await fits(page);
+  // What is typed stays when the node is drawn anew.
+  const { nodes } = await (await page.request.get(new URL("/api/v1/nodes", url).href)).json();
+  for (const { id } of nodes) await page.request.patch(new URL(`/api/v1/nodes/${id}`, url).href, { data: { tags: ["seen-here"] } });
+  await page.getByText("seen-here").first().waitFor();
+  assert.equal(await hours.inputValue(), "mon-fri 20:00-");
   await page.locator(".settings button", { hasText: "Close" }).click();
   await page.locator(".settings").waitFor({ state: "detached" });
   await page.getByText("Fair share").waitFor();

@@ -197,7 +197,8 @@ class Saboteur:
         self.chance = random.Random(seed)
         self.counts = {}
         self.cut = {}  # box -> when its link comes back
-        self.long_cuts = 0  # that ended by themselves
+        self.long_cuts = 0  # that ended by themselves, before a controller that was there, with its broker, all the time
+        self.watching_since = time.monotonic()
         self.full_until = None
 
     DEEDS = {"kill an agent": 4, "kill a renderer": 4, "kill the broker": 2, "kill the controller": 2,
@@ -226,7 +227,8 @@ class Saboteur:
             if now >= until:
                 box.set_link("up")
                 del self.cut[box]
-                self.long_cuts += now < float("inf") and box.cut_s >= 30
+                was_watched = self.watching_since <= until - box.cut_s
+                self.long_cuts += now < float("inf") and box.cut_s >= 30 and was_watched
         if self.full_until and now >= self.full_until:
             (self.small_disk / "ballast").unlink()
             self.full_until = None
@@ -249,13 +251,16 @@ class Saboteur:
         for line in listed.stdout.splitlines():
             if "mosquitto" in line:
                 os.kill(int(line.split()[0]), signal.SIGKILL)
+        self.watching_since = time.monotonic()
 
     def kill_the_controller(self, _, how=signal.SIGKILL):
         self.farm.stop("controller", how)
         time.sleep(self.chance.uniform(0, 1))
         while True:  # as systemd does
             try:
-                return self.start_controller()
+                self.start_controller()
+                self.watching_since = time.monotonic()
+                return
             except AssertionError as ended:
                 if not self.full_until or "no space left; free some space" not in str(ended):
                     raise

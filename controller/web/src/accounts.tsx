@@ -197,8 +197,8 @@ function JoinTokens({ onError }: { onError: OnError }) {
       </ul>
       <form class="line" onSubmit={onSubmit(add)} aria-label="Make a join token">
         <input name="label" placeholder="what it is for" aria-label="What the join token is for" maxLength={64} />
-        <label>boxes <input name="uses" type="number" min={1} max={10000} value={1} required /></label>
-        <label>days <input name="days" type="number" min={1} max={3650} value={7} required /></label>
+        <label>boxes <input name="uses" type="number" min={1} max={10000} defaultValue={1} required /></label>
+        <label>days <input name="days" type="number" min={1} max={3650} defaultValue={7} required /></label>
         <button type="submit">Make a join token</button>
       </form>
       {made && <Secret text={made} what="Shown this once: join_token of the boxes' kiln.toml." />}

@@ -66,7 +66,7 @@ export function FarmPanel({ farm, onError }: { farm: Farm; onError: (text: strin
                   <li key={limit}>
                     <span>{limit}</span>
                     <input
-                      type="number" min={1} value={many} aria-label={`How many of ${limit}`}
+                      key={many} type="number" min={1} defaultValue={many} aria-label={`How many of ${limit}`}
                       onChange={(event) => change({ limits: { [limit]: Number(event.currentTarget.value) } })}
                     />
                     <button aria-label={`Remove ${limit}`} onClick={() => change({ limits: { [limit]: 0 } })}>Remove</button>

@@ -103,14 +103,15 @@ function Why({ reasons }: { reasons: Reason[] }) {
   );
 }
 
-// What a person may change while it lives. A field is sent when it is left with another value.
+// What a person may change while it lives. A field is sent when it is left with another value. What is typed stays
+// while the job goes on; another's change is shown by a new field.
 function Wishes({ job, onError }: { job: Job; onError: (text: string) => void }) {
   const number = (label: string, key: "priority" | "slot_limit" | "node_limit", none?: string) => (
-    <label>
+    <label key={`${key} ${job[key]}`}>
       {label}
       <input
         type="number" min={0} max={key === "priority" ? 100 : undefined} placeholder={none}
-        value={key === "priority" ? job.priority : job[key] ?? ""}
+        defaultValue={job[key] ?? ""}
         onChange={(event) => {
           const input = event.currentTarget;
           ask("PATCH", `/jobs/${job.id}`, { [key]: Number(input.value) }).catch((error: Error) => {

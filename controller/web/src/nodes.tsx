@@ -120,7 +120,7 @@ function Menu({ label, children }: { label: string; children: ComponentChildren 
   );
 }
 
-// Tags, hours, heat and sleep of one node.
+// Tags, hours, heat and sleep of one node. A `value` would be written again with each reading, over what is typed.
 function Settings({ node, info, onClose, onError }: {
   node: FarmNode;
   info: FarmInfo | undefined;
@@ -144,22 +144,22 @@ function Settings({ node, info, onClose, onError }: {
   };
   return (
     <form class="settings" onSubmit={save}>
-      <label>Tags<input name="tags" value={node.tags?.join(", ")} placeholder="rtx, basement" /></label>
+      <label>Tags<input name="tags" defaultValue={node.tags?.join(", ")} placeholder="rtx, basement" /></label>
       <label>
         Hours
-        <input name="hours" value={node.schedule?.length ? hoursText(node.schedule) : ""} placeholder="always; or mon-fri 20:00-07:00; sat,sun" />
+        <input name="hours" defaultValue={node.schedule?.length ? hoursText(node.schedule) : ""} placeholder="always; or mon-fri 20:00-07:00; sat,sun" />
       </label>
       <label>
         No new work above, °C
-        <input name="soft_c" type="number" min={30} max={120} value={node.soft_c} placeholder={`${info?.soft_c ?? ""} as everywhere`} />
+        <input name="soft_c" type="number" min={30} max={120} defaultValue={node.soft_c} placeholder={`${info?.soft_c ?? ""} as everywhere`} />
       </label>
       <label>
         Task moved away above, °C
-        <input name="hard_c" type="number" min={30} max={120} value={node.hard_c} placeholder={`${info?.hard_c ?? ""} as everywhere`} />
+        <input name="hard_c" type="number" min={30} max={120} defaultValue={node.hard_c} placeholder={`${info?.hard_c ?? ""} as everywhere`} />
       </label>
       <label>
         Sleeps after minutes idle
-        <input name="sleep" type="number" min={0} max={10080} value={node.sleep_after_s ? node.sleep_after_s / 60 : ""} placeholder="never" />
+        <input name="sleep" type="number" min={0} max={10080} defaultValue={node.sleep_after_s ? node.sleep_after_s / 60 : ""} placeholder="never" />
       </label>
       <span class="actions">
         <button type="submit">Save</button>
