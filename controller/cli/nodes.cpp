@@ -41,6 +41,14 @@ Result<Exit> list_nodes(Context& context) {
           "{} is hot: {}", styled(harmless(text_of(*node, "id")), Style::red, context.out.color()), hot));
     }
   }
+  for (const Json* node : nodes) {
+    for (const auto& problem : array_of(member_of(*node, "update"), "problems")) {
+      const auto* text = problem.as_string();
+      if (text == nullptr) continue;
+      const auto id = styled(harmless(text_of(*node, "id")), Style::yellow, context.out.color());
+      context.out.line(fmt::format("{}: {}", id, harmless(*text)));
+    }
+  }
   return Exit::ok;
 }
 

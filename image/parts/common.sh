@@ -7,11 +7,11 @@ die() {
   exit 1
 }
 
-# The packages of the named lists for this suite, one a line.
+# The packages of the named lists for this suite and variant, one a line.
 package_list() {
   local name
   for name in "$@"; do
-    sed -e 's/#.*//' -e "s/^$suite: *//" -e '/^[a-z]*: /d' -e 's/[[:space:]]*$//' -e '/^$/d' "$source_dir/image/packages/$name"
+    sed -e 's/#.*//' -e "s/^\($suite\|$variant\): *//" -e '/^[a-z]*: /d' -e 's/[[:space:]]*$//' -e '/^$/d' "$source_dir/image/packages/$name"
   done
 }
 

@@ -6,6 +6,7 @@ make_root() {
   say "root: our packages and files"
   rm -rf "$root"
   cp -a "$base" "$root" && rm "$root/.made"
+  [[ $variant != nvidia ]] || make_modules
   unshare --mount --pid --fork --propagation private -- bash -euo pipefail -c '
     root=$1; shift
     mount -t proc proc "$root/proc"

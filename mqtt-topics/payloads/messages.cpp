@@ -463,6 +463,11 @@ Json to_json(const NodeUpdate& update) {
     json.set("percent", tenths(update.percent));
   }
   set_some(json, "message", sentence(update.message));
+  Json::Array problems;
+  for (const auto& one : update.problems) {
+    if (problems.size() < max_problems) problems.emplace_back(sentence(one));
+  }
+  if (!problems.empty()) json.set("problems", Json(std::move(problems)));
   return json;
 }
 std::string encode(const NodeUpdate& update) {
@@ -482,6 +487,7 @@ Result<NodeUpdate> decode_node_update(std::string_view text) {
     in.optional("attempt", out.attempt);
     read_percent(in, out.percent);
     in.optional("message", out.message, max_text_bytes);
+    read_strings(in, "problems", max_problems, max_text_bytes, out.problems);
     if (!in.ok()) return;
     const auto known = parse_update_state(state);
     if (!known) {

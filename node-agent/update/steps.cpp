@@ -181,6 +181,7 @@ payloads::NodeUpdate shown(const Record& record, const Seen& seen, double percen
   out.rollout = record.offer.rollout;
   out.attempt = record.offer.attempt;
   out.message = record.message;
+  out.problems = seen.problems;
   if (!out.image.empty()) out.percent = std::clamp(percent, 0.0, all_pct);
   return out;
 }

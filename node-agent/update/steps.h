@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/json.h"
 #include "base/result.h"
@@ -49,6 +50,7 @@ struct Seen {
   };
   std::optional<Health> health;     // of this boot
   std::string last_update_message;  // what became of the last one, across boots
+  std::vector<std::string> problems;  // of the box, as on its screen
 };
 
 // What can be seen of an update that is under way.

@@ -291,6 +291,12 @@ Seen Updater::see() const {
     seen.health = Seen::Health{text_of(*word, "state"), text_of(*word, "slot"), text_of(*word, "message")};
   if (const auto word = word_of(places_.data / "last-update.json"))
     seen.last_update_message = text_of(*word, "message");
+  const auto problems = word_of(places_.run / "problems.json");
+  const auto* all = problems ? problems->as_array() : nullptr;
+  for (std::size_t at = 0; all != nullptr && at < std::min(all->size(), payloads::max_problems); ++at) {
+    if (const auto* text = (*all)[at].as_string(); text != nullptr && !text->empty())
+      seen.problems.push_back(*text);
+  }
   return seen;
 }
 

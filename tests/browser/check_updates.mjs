@@ -33,6 +33,7 @@ async function fits(page) {
   const tile = (name) => page.locator(".node", { hasText: name });
   assert.match(await tile("box-1").innerText(), /rolled back[^]*not running[^]*other slot is bad/);
   assert.match(await tile("box-3").innerText(), /image 1\.0\.0/);
+  await tile("box-3").getByText("kiln.toml, line 3: tags is a list of words").waitFor();
   await page.screenshot({ path: join(pictures, "update-halted.png") });
   await fits(page);
 

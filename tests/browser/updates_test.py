@@ -1,5 +1,6 @@
 """A person watches an update come onto the boxes: halted by one that went back, resumed and stopped; desktop and phone."""
 import contextlib
+import json
 import os
 import pathlib
 import subprocess
@@ -9,7 +10,7 @@ import unittest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "integration"))
 from farm import Farm, wait_until  # noqa: E402
-from updates_test import Box, make_bundle  # noqa: E402
+from updates_test import Box, make_bundle, write  # noqa: E402
 
 
 class UpdatesPage(unittest.TestCase):
@@ -21,6 +22,7 @@ class UpdatesPage(unittest.TestCase):
             for name, fate in (("box-1", "rolled-back"), ("box-2", "slow"), ("box-3", "good")):
                 box = Box(farm, name, fate=fate)
                 stack.callback(box.end)
+            write(box.root / "run/problems.json", json.dumps(["kiln.toml, line 3: tags is a list of words"]))
             wait_until("all say what they run", lambda: sum(
                 "update" in node for node in farm.get("/api/v1/nodes")["nodes"]) == 3)
             farm.kiln("image", "add", make_bundle(farm.folder), check=True)

@@ -46,8 +46,9 @@ class Life(unittest.TestCase):
         cls.farm = Controller(cls.folder / "farm")
         cls.farm.start()
         cls.addClassCleanup(cls.farm.stop)
-        cls.box = Box(image, cls.folder / "box", f'controller = "{cls.farm.url_of_boxes}"\nca_fingerprint = "{cls.farm.authority()}"\n'
-                      'name = "shelf-3"\ntags = ["basement"]\n')
+        where = f'controller = "{cls.farm.url_of_boxes}"\nca_fingerprint = "{cls.farm.authority()}"\nname = "shelf-3"\n'
+        cls.settings = where + 'tags = ["basement"]\n'
+        cls.box = Box(image, cls.folder / "box", cls.settings)
         cls.addClassCleanup(cls.box.kill)
         cls.boot = ""
         # As disks, since bytes through SSH cost minutes in an emulator.
@@ -247,9 +248,17 @@ class Life(unittest.TestCase):
         self.box.power_off()
         raw = self.box.mtools("mtype", ESP, "::/kiln/grubenv")
         self.box.write_environment(b"\0" * len(raw))
+        # And a hand that has slipped over its settings: named on its screen and to the controller, and it goes on.
+        self.box.settings(self.settings + 'colour = "red"\n')
         self.start()
         self.wait_boot("A", deadline_s=3600)
         self.box.wait_for_health("settled", "good", deadline_s=600)
+        self.wait_standing("online")
+        self.assertIn("colour", self.screen())
+        told = wait_until("the controller knows", lambda: (self.farm.node(self.node) or {}).get("update", {}).get("problems"), 120)
+        self.assertIn("colour", told[0])
+        self.assertIn(told[0], self.farm.kiln("nodes"))
+        self.box.screenshot(self.folder / "wrong-line.ppm")
         self.box.power_off()
         self.assertEqual(self.box.environment()["A_OK"], "1")
         self.start()

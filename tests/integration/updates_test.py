@@ -192,6 +192,13 @@ class Updates(unittest.TestCase):
     def wait_for_rollout(self, state):
         return wait_until(f"the rollout is {state}", lambda: self.rollout()["state"] == state and self.rollout())
 
+    def test_a_wrong_line_of_its_settings_is_named(self):
+        box = self.box("n1")
+        wrong = "kiln.toml, line 3: tags is a list of words"
+        write(box.root / "run/problems.json", json.dumps([wrong]))
+        wait_until("the controller knows", lambda: self.update("n1").get("problems") == [wrong])
+        self.assertIn(f"n1: {wrong}", self.kiln("nodes"))
+
     def test_one_goes_first_and_the_rest_follows_between_two_frames(self):
         boxes = [self.box(f"n{i}") for i in range(1, 4)]
         self.kiln("image", "add", self.bundle())

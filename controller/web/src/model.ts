@@ -178,6 +178,7 @@ export interface NodeUpdate {
   rollout?: number;
   percent?: number;
   message?: string;
+  problems?: string[]; // what the box's own screen names: a wrong line of kiln.toml, a damaged slot
 }
 
 export interface Rollout {

@@ -246,6 +246,7 @@ function Tile({ node, box, info, jobs, rollout, onError }: {
       {alive && !running.length && <p class="quiet idle">idle</p>}
       {!alive && <p class="quiet idle">last heard {ago(node.last_seen_ms, Date.now())}</p>}
       {node.update && <UpdateLine update={node.update} rollout={rollout} />}
+      {node.update?.problems?.map((one) => <p key={one} class="warning">{one}</p>)}
       {node.quarantine && (
         <p class="problem">
           Quarantined until {new Date(node.quarantine.until_ms).toLocaleTimeString()}: {node.quarantine.reason}

@@ -132,6 +132,13 @@ void an_update_survives_the_wire_and_nonsense_is_named() {
   idle.version = "0.1.0";
   idle.machine = "kiln-amd64-trixie-bare";
   round_trip(idle, decode_node_update);
+  NodeUpdate troubled = idle;
+  troubled.problems = {"kiln.toml, line 3: tags is a list of words", "this disk has a copy in this computer"};
+  round_trip(troubled, decode_node_update);
+  troubled.problems.assign(max_problems + 1, std::string(max_text_bytes + 1, 'x'));
+  const auto bounded = decode_node_update(encode(troubled));
+  check_ok(bounded);
+  check_equal(bounded->problems.size(), max_problems);
   NodeUpdate update = idle;
   update.slot = "B";
   update.image = digest;
