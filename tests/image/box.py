@@ -21,6 +21,7 @@ import time
 FIRMWARE = pathlib.Path("/usr/share/OVMF")
 MIB = 1024 * 1024
 ESP, CONFIG, BOOT_A, ROOT_A, BOOT_B, ROOT_B, DATA = range(1, 8)  # numbers of the partitions
+LOGGED = "console=tty1 console=ttyS0 systemd.log_level=info"
 DISK_BYTES = 12 * 1024 * MIB
 DEADLINE_S = 900  # for a boot under emulation on a busy machine: generous
 
@@ -44,6 +45,7 @@ def wait_until(what, condition, deadline_s=DEADLINE_S, pause_s=1.0):
 
 class Box:
     def __init__(self, image, folder, settings="", memory_mib=2048, name="box"):
+        """image: what is flashed; None: the disk is there, and is taken as it is."""
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.name = name
@@ -55,12 +57,13 @@ class Box:
         self.key = self.folder / "key"
         if not self.key.exists():
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)], check=True)
-        subprocess.run(["cp", "--sparse=always", str(image), str(self.disk)], check=True)
-        os.truncate(self.disk, DISK_BYTES)  # as on a disk that is larger than the image
         shutil.copy(FIRMWARE / "OVMF_VARS_4M.fd", self.folder / f"{name}.vars.fd")
-        self.settings(settings)
+        if image is not None:
+            subprocess.run(["cp", "--sparse=always", str(image), str(self.disk)], check=True)
+            os.truncate(self.disk, DISK_BYTES)  # as on a disk that is larger than the image
+            self.settings(settings)
         # To see the kernel and systemd in a log; the image itself has no serial console.
-        self.kernel_arguments("console=tty1 console=ttyS0 systemd.log_level=info")
+        self.kernel_arguments(LOGGED)
 
     def __enter__(self):
         return self

@@ -1,6 +1,8 @@
 """A box's whole life: one disk, flashed once, in QEMU, against a real controller. The tests are its chapters, in this order;
 each begins where the one before has left it, so the first that fails ends the run.
 
+    life_test.py [--enrolment]      the first two chapters alone, which need no update bundles
+
 Settings: KILN_IMAGE, a disk image made before (build/image/SUITE's root must be the one in it); KILN_FOLDER, where to work: its
 bundles are taken, and it stays.
 """
@@ -8,12 +10,13 @@ import json
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
 import time
 import unittest
 
 import images
-from box import ESP, ROOT_A, ROOT_B, Box, wait_until
+from box import DISK_BYTES, ESP, LOGGED, ROOT_A, ROOT_B, Box, wait_until
 from farm import Controller
 
 GOOD, BROKEN = "2.0.0+test", "3.0.0+test"
@@ -33,16 +36,14 @@ JOURNAL = "journalctl --no-pager -b -u kiln-agent -u kiln-setup -u kiln-health -
 
 
 class Life(unittest.TestCase):
+    has_bundles = True
+
     @classmethod
     def setUpClass(cls):
         cls.folder = pathlib.Path(os.environ.get("KILN_FOLDER") or tempfile.mkdtemp(prefix="kiln-image-"))
         if not os.environ.get("KILN_FOLDER"):
             cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
         image = images.image(cls.folder)
-        cls.good = images.bundle(cls.folder, GOOD, {})
-        cls.broken = images.bundle(cls.folder, BROKEN, BROKEN_AGENT)
-        cls.stranger = images.small_bundle(cls.folder, "4.0.0+test", *images.strangers_key(cls.folder))
-        cls.other_machine = images.small_bundle(cls.folder, "5.0.0+test", variant="nvidia")
         cls.farm = Controller(cls.folder / "farm")
         cls.farm.start()
         cls.addClassCleanup(cls.farm.stop)
@@ -51,15 +52,22 @@ class Life(unittest.TestCase):
         cls.box = Box(image, cls.folder / "box", cls.settings)
         cls.addClassCleanup(cls.box.kill)
         cls.boot = ""
-        # As disks, since bytes through SSH cost minutes in an emulator.
         cls.disks = []
-        for name, file in (("good", cls.good), ("broken", cls.broken), ("stranger", cls.stranger), ("other", cls.other_machine),
-                           ("cut", images.truncated(cls.good, cls.folder / "cut.raucb")),
-                           ("flipped", images.bit_flipped(cls.good, cls.folder / "flipped.raucb"))):
+        if cls.has_bundles:
+            cls.make_bundles()
+
+    @classmethod
+    def make_bundles(cls):
+        good, broken = images.bundle(cls.folder, GOOD, {}), images.bundle(cls.folder, BROKEN, BROKEN_AGENT)
+        cls.bundles = {"good": good, "broken": broken,
+                       "stranger": images.small_bundle(cls.folder, "4.0.0+test", *images.strangers_key(cls.folder)),
+                       "other": images.small_bundle(cls.folder, "5.0.0+test", variant="nvidia"),
+                       "cut": images.truncated(good, cls.folder / "cut.raucb"),
+                       "flipped": images.bit_flipped(good, cls.folder / "flipped.raucb")}
+        # As disks, since bytes through SSH cost minutes in an emulator.
+        for name, file in cls.bundles.items():
             cls.disks += ["-drive", f"if=none,id={name},format=raw,readonly=on,file={file}",
                           "-device", f"virtio-blk-pci,drive={name},serial={name}"]
-        cls.sizes = {"good": cls.good, "broken": cls.broken, "stranger": cls.stranger, "other": cls.other_machine,
-                     "cut": cls.folder / "cut.raucb", "flipped": cls.folder / "flipped.raucb"}
 
     def setUp(self):
         self.began = time.monotonic()
@@ -102,7 +110,7 @@ class Life(unittest.TestCase):
 
     def install(self, name):
         """Asks for it as the agent does, without its rights; what came of it."""
-        size = self.sizes[name].stat().st_size
+        size = self.bundles[name].stat().st_size
         self.box.ssh("rm -f /run/kiln/install.json; mkdir -p /var/lib/kiln-agent/updates; "
                      f"head -c {size} /dev/disk/by-id/virtio-{name} >/var/lib/kiln-agent/updates/{name}.raucb", timeout=900)
         self.box.ssh("setpriv --reuid kiln-agent --regid kiln-agent --clear-groups sh -c '"
@@ -284,6 +292,39 @@ class Life(unittest.TestCase):
         wait_until("it is another box, let in by its token", other, 5400)
         self.assertEqual(self.box.ssh("ls /data/kiln/factory-reset 2>/dev/null; cat /data/kiln/factory-reset-done"), "once")
 
+    def test_12_from_the_stick_onto_another_disk(self):
+        self.box.power_off()
+        stick = self.box
+        stick.settings(self.settings + f'join_token = "{self.farm.kiln("node", "token").strip()}"\n')
+        internal = stick.folder / "internal.img"
+        internal.touch()
+        os.truncate(internal, DISK_BYTES)
+        stick.kernel_arguments(LOGGED + " kiln.install")  # as the boot menu's entry does
+        stick.start("-drive", f"if=none,id=internal,format=raw,discard=unmap,file={internal}",
+                    "-device", "nvme,drive=internal,serial=internal")
+        stick.wait_for_ssh(deadline_s=2400)
+
+        def ended():
+            said = (stick.read_json("/run/kiln/install-to.json") or {}).get("message", "")
+            return said if "is a box now" in said or "not installed" in said else None
+
+        said = wait_until("it is installed", ended, 1800)
+        self.assertRegex(said, "^/dev/nvme[0-9]n1 is a box now")
+        before = stick.read_json("/run/kiln-agent/status.json")["id"]
+        stick.power_off()
+
+        type(self).box = Box(None, stick.folder, name="internal")
+        self.addClassCleanup(self.box.kill)
+        self.box.start()
+        self.wait_boot("A", deadline_s=2400)
+        shown = self.wait_standing("online")
+        self.assertNotEqual(before, shown["id"])
+        self.assertEqual(self.farm.node(shown["id"])["name"], "shelf-3")
+
 
 if __name__ == "__main__":
-    unittest.main(failfast=True, verbosity=2)
+    arguments = sys.argv[:]
+    if "--enrolment" in arguments:
+        Life.has_bundles = False
+        arguments[1:] = ["Life.test_01_first_boot_waits_for_a_person", "Life.test_02_approved_it_is_online"]
+    unittest.main(argv=arguments, failfast=True, verbosity=2)
