@@ -29,7 +29,7 @@ test ! -r /var/lib/kiln-agent/node.key && test ! -e /var/lib/kiln-agent/node.key
 awk -v frame=$FRAME 'BEGIN { printf "P2 64 48 255\n"
   for (y = 0; y < 48; y++) for (x = 0; x < 64; x++) {
     u = (x - 32 - frame) / 20; v = (y - 24) / 20; d = 1 - u * u - v * v
-    printf "%d\n", d > 0 ? 255 * sqrt(d) : 16 } }' >$OUTPUT/ball_$FRAME.pgm
+    printf "%d\n", (d > 0 ? 255 * sqrt(d) : 16) } }' >$OUTPUT/ball_$FRAME.pgm
 """.strip()
 SLOT = {"A": ROOT_A, "B": ROOT_B}
 JOURNAL = "journalctl --no-pager -b -u kiln-agent -u kiln-setup -u kiln-health -u kiln-install -n 60"
