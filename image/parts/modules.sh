@@ -10,7 +10,6 @@ make_modules() {
     rm -rf "$modules" && mkdir -p "$modules"
     cp /etc/resolv.conf /etc/hosts "$workshop/etc/"
     sources "main contrib non-free non-free-firmware" >"$workshop/etc/apt/sources.list.d/nvidia.list"
-    # `dkms` finds the driver's name and version itself where there is one.
     in_workshop bash -euo pipefail -c '
       kernel=$1
       export DEBIAN_FRONTEND=noninteractive
@@ -20,8 +19,9 @@ make_modules() {
       mkdir -p /etc/dkms/framework.conf.d && echo "sign_file=/nonexistent" >/etc/dkms/framework.conf.d/kiln.conf
       apt-get -qq install --yes --no-install-recommends nvidia-kernel-dkms
       driver=$(dkms status | sed -n "s|^\(nvidia[^/]*/[^,:]*\).*|\1|p" | head -1)
-      dkms build "$driver" -k "$kernel"
-      cp /var/lib/dkms/"$driver/$kernel"/x86_64/module/* "/work/modules-$kernel/"
+      built=/var/lib/dkms/$driver/$kernel/x86_64/module  # by the installation, in its suite'"'"'s manner
+      [[ -d $built ]] || dkms build "$driver" -k "$kernel"
+      cp "$built"/* "/work/modules-$kernel/"
       dpkg-query -W -f "\${Version}\n" nvidia-kernel-dkms >"/work/modules-$kernel/.made"
     ' make_modules "$kernel" >"$build_dir/modules.log" 2>&1 || { tail -20 "$build_dir/modules.log" >&2; die "NVIDIA's modules cannot be built"; }
   fi

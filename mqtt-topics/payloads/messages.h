@@ -23,7 +23,7 @@ inline constexpr std::uint32_t max_gpu_index = 63;   // as in the topic gpus/<n>
 inline constexpr std::size_t max_renderers = 32;     // renderers named in one info
 inline constexpr std::size_t max_bundles = 16;       // fetched renderers named in one info
 inline constexpr std::size_t max_tasks_listed = 96;  // entries in one nodes/<id>/tasks: fits 16 KiB
-inline constexpr std::size_t max_problems = 8;          // of one nodes/<id>/update
+inline constexpr std::size_t max_problems = 8;       // of one nodes/<id>/update
 inline constexpr std::size_t max_tags = 16;          // of one node, of one job
 
 // Texts. An encoder cuts what is meant for people (names, messages) to these; a decoder refuses more.
@@ -217,8 +217,8 @@ struct NodeUpdate {
   std::uint64_t rollout = 0;  // which offer that was
   std::uint32_t attempt = 0;
   UpdateState state = UpdateState::idle;
-  double percent = 0;   // of the download or the installation
-  std::string message;  // for people: why
+  double percent = 0;                      // of the download or the installation
+  std::string message;                     // for people: why
   std::vector<std::string> problems = {};  // what the box's screen names: a wrong line of kiln.toml
   friend bool operator==(const NodeUpdate&, const NodeUpdate&) = default;
 };

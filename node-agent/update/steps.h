@@ -48,8 +48,8 @@ struct Seen {
     std::string slot;
     std::string message;
   };
-  std::optional<Health> health;     // of this boot
-  std::string last_update_message;  // what became of the last one, across boots
+  std::optional<Health> health;       // of this boot
+  std::string last_update_message;    // what became of the last one, across boots
   std::vector<std::string> problems;  // of the box, as on its screen
 };
 

@@ -23,9 +23,9 @@ namespace kiln::update {
 // Where the box's programs leave word for each other (box/facts.h has root's side of it).
 struct Places {
   std::filesystem::path image = "/usr/lib/kiln/image";  // KILN_IMAGE_VERSION=…; absent: no flashed box
-  std::filesystem::path run = "/run/kiln";              // root's words: install.json, health.json, problems.json
-  std::filesystem::path requests = "/run/kiln-agent";   // ours: install.json, reboot, suspend
-  std::filesystem::path data = "/data/kiln";            // root's: last-update.json, failed-boots/<boot>.log
+  std::filesystem::path run = "/run/kiln";  // root's words: install.json, health.json, problems.json
+  std::filesystem::path requests = "/run/kiln-agent";  // ours: install.json, reboot, suspend
+  std::filesystem::path data = "/data/kiln";           // root's: last-update.json, failed-boots/<boot>.log
   std::filesystem::path boot_id = "/proc/sys/kernel/random/boot_id";
 };
 
