@@ -157,10 +157,15 @@ class Health {
     if (auto made = runtime::make_folders(folder); !made) return;
     std::error_code ignored;
     for (const auto& boot : trial_->boots) {
+      auto name = boot;  // as the kernel writes it; journalctl knows it without the dashes alone
+      std::erase(name, '-');
       const auto shown = output_of(
-          {"journalctl", "--boot=" + boot, "--output=short-monotonic", "--no-pager", "--lines=5000"},
+          {"journalctl", "--boot=" + name, "--output=short-monotonic", "--no-pager", "--lines=5000"},
           std::chrono::minutes(2), max_journal_bytes);
-      if (!shown) continue;
+      if (!shown) {
+        log::warn("box", "what the boot {} logged is lost: {}", boot, shown.error().message);
+        continue;
+      }
       if (auto done = runtime::write_file_atomically(folder / (boot + ".log"), *shown, 0640); !done) return;
     }
     if (auto owned = run({"chgrp", "-R", "kiln-agent", folder.string()}); !owned)
