@@ -37,5 +37,6 @@ add_link_options(-Wl,--gc-sections -Wl,-z,relro,-z,now)
 
 find_program(KILN_CCACHE ccache)
 if(KILN_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${KILN_CCACHE})
+  # What one clone has compiled serves every other one, wherever it lies.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${KILN_CCACHE})
 endif()
