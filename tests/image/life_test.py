@@ -147,6 +147,11 @@ class Life(unittest.TestCase):
         listening = {line.split()[4].rsplit(":", 1)[1] for line in self.box.ssh("ss -Hlntu").splitlines()
                      if not line.split()[4].startswith(("127.", "[::1]")) and "%lo" not in line}
         self.assertLessEqual(listening, {"22", "68", "546"})  # and the answers of DHCP
+        # Slots are alike, and what is left of the disk is data's.
+        sizes = dict(line.split() for line in self.box.ssh("lsblk --bytes --noheadings --raw --output PARTLABEL,SIZE /dev/nvme0n1").splitlines()
+                     if " " in line.strip())
+        self.assertEqual(sizes["root-a"], sizes["root-b"])
+        self.assertGreater(int(sizes["data"]), DISK_BYTES - 5 * 2**30)
         self.assertEqual(self.box.ssh("stat -c '%U %a' /var/lib/kiln-agent/node.key"), "kiln-agent 600")
         self.assertEqual(self.box.ssh("systemctl --failed --no-legend --plain"), "")
 
