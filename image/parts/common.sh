@@ -11,7 +11,7 @@ die() {
 package_list() {
   local name
   for name in "$@"; do
-    sed -e 's/#.*//' -e "s/^\($suite\|$variant\): *//" -e '/^[a-z]*: /d' -e 's/[[:space:]]*$//' -e '/^$/d' "$source_dir/image/packages/$name"
+    sed -E -e 's/#.*//' -e "s/^([a-z]+,)*($suite|$variant)(,[a-z]+)*: *//" -e '/^[a-z,]*: /d' -e 's/[[:space:]]*$//' -e '/^$/d' "$source_dir/image/packages/$name"
   done
 }
 

@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import tempfile
 import time
 
 SOURCE = pathlib.Path(os.environ["KILN_SOURCE"])
@@ -29,6 +30,16 @@ def image(output):
         return pathlib.Path(given)
     build(FIRST, output=output)
     return pathlib.Path(output) / f"kiln-{FIRST}-{SUITE}-{VARIANT}.img"
+
+
+def work_folder(clean_up):
+    """KILN_FOLDER, which stays; otherwise a new one, which clean_up removes (a test's or a class's addCleanup)."""
+    given = os.environ.get("KILN_FOLDER")
+    folder = pathlib.Path(given or tempfile.mkdtemp(prefix="kiln-image-"))
+    if not given:
+        clean_up(shutil.rmtree, folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def write(path, text):

@@ -8,10 +8,7 @@ bundles are taken, and it stays.
 """
 import json
 import os
-import pathlib
-import shutil
 import sys
-import tempfile
 import time
 import unittest
 
@@ -40,9 +37,7 @@ class Life(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.folder = pathlib.Path(os.environ.get("KILN_FOLDER") or tempfile.mkdtemp(prefix="kiln-image-"))
-        if not os.environ.get("KILN_FOLDER"):
-            cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
+        cls.folder = images.work_folder(cls.addClassCleanup)
         image = images.image(cls.folder)
         cls.farm = Controller(cls.folder / "farm")
         cls.farm.start()

@@ -2,10 +2,7 @@
 import importlib.util
 import json
 import os
-import pathlib
-import shutil
 import subprocess
-import tempfile
 import time
 import unittest
 
@@ -21,10 +18,7 @@ spec.loader.exec_module(integration_farm)
 
 class Render(unittest.TestCase):
     def test_frames_of_a_scene(self):
-        folder = pathlib.Path(os.environ.get("KILN_FOLDER") or tempfile.mkdtemp(prefix="kiln-image-"))
-        if not os.environ.get("KILN_FOLDER"):
-            self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = images.work_folder(self.addCleanup)
         scene = integration_farm.make_scene(folder / "scene.blend", frames=(1, 2))
         image = images.image(folder)
         farm = self.enterContext(Controller(folder / "render-farm"))
