@@ -20,6 +20,14 @@ async function open(viewport, colorScheme) {
   return { page, context, troubles };
 }
 
+// What the page says comes when it comes: each node reports by itself.
+async function says(part, what, patience = 30_000) {
+  for (const end = Date.now() + patience; ; await part.page().waitForTimeout(100)) {
+    const text = await part.innerText();
+    if (what.test(text) || Date.now() > end) return assert.match(text, what);
+  }
+}
+
 async function fits(page) {
   const [wide, window] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
   assert.ok(wide <= window, `the page is ${wide} px wide in a window of ${window}`);
@@ -28,20 +36,19 @@ async function fits(page) {
 {
   const { page, context, troubles } = await open({ width: 1440, height: 1000 }, "dark");
   const rollout = page.locator(".rollout");
-  assert.match(await rollout.innerText(), /Image 2\.0\.0[^]*halted[^]*0 of 3 boxes good[^]*box-1 went back[^]*not running/);
-  assert.match(await page.locator(".alarms").innerText(), /update to 2\.0\.0 is halted/);
+  await says(rollout, /Image 2\.0\.0[^]*halted[^]*0 of 3 boxes good[^]*box-1 went back[^]*not running/);
+  await says(page.locator(".alarms"), /update to 2\.0\.0 is halted/);
   const tile = (name) => page.locator(".node", { hasText: name });
-  assert.match(await tile("box-1").innerText(), /rolled back[^]*not running[^]*other slot is bad/);
-  assert.match(await tile("box-3").innerText(), /image 1\.0\.0/);
+  await says(tile("box-1"), /rolled back[^]*not running[^]*other slot is bad/);
+  await says(tile("box-3"), /image 1\.0\.0/);
   await tile("box-3").getByText("kiln.toml, line 3: tags is a list of words").waitFor();
   await page.screenshot({ path: join(pictures, "update-halted.png") });
   await fits(page);
 
   // Another box goes first, and it takes its time.
   await rollout.getByRole("button", { name: "Resume" }).click();
-  await tile("box-2").getByText("installing").waitFor();
-  assert.match(await tile("box-2").innerText(), /image 1\.0\.0 → 2\.0\.0 · installing[^]*50 %/);
-  assert.match(await rollout.innerText(), /running[^]*1 under way/);
+  await says(tile("box-2"), /image 1\.0\.0 → 2\.0\.0 · installing[^]*50 %/);
+  await says(rollout, /running[^]*1 under way/);
   await page.locator(".alarms").waitFor({ state: "detached" });
   await page.screenshot({ path: join(pictures, "update.png") });
   await rollout.getByRole("button", { name: "Pause" }).click();

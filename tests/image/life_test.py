@@ -123,6 +123,17 @@ class Life(unittest.TestCase):
     def reboot(self):
         self.box.ssh("setpriv --reuid kiln-agent --regid kiln-agent --clear-groups touch /run/kiln-agent/reboot")
 
+    def roll_out(self, name, version):
+        """As a person does it, by the controller."""
+        self.farm.kiln("image", "add", self.bundles[name])
+        print(self.farm.kiln("update", version, "--soak", "0"), flush=True)
+
+    def update_of_node(self):
+        return self.farm.node(self.node).get("update", {})
+
+    def finished(self, job):
+        return self.farm.get(f"/api/v1/jobs/{job}")["tasks"]["done"]
+
     # ---- its life ----------------------------------------------------------------------------------------------
 
     def test_01_first_boot_waits_for_a_person(self):
@@ -168,18 +179,26 @@ class Life(unittest.TestCase):
         self.assertEqual((values[1:4], len(values)), (["64", "48", "255"], 4 + 64 * 48))
         self.assertEqual(max(map(int, values[4:])), 255)
 
-    def test_04_an_update_becomes_the_system(self):
-        self.install("good")
-        self.wait_install("installed")
-        print(f"update: installed after {time.monotonic() - self.began:.0f} s")
-        self.assertEqual(self.version(), images.FIRST)  # it went on meanwhile
-        self.reboot()
+    def test_04_an_update_becomes_the_system_between_two_frames(self):
+        job = json.loads(self.farm.kiln("--json", "submit", "--type", "command", "-p", f"Command=sleep 5\n{PICTURE}",
+                                        "-p", "Frames=1-60"))["id"]
+        self.roll_out("good", GOOD)
+        wait_until("it is being downloaded", lambda: self.update_of_node().get("state") == "downloading", 300, 0.2)
+        before = self.finished(job)
+        wait_until("it is installed", lambda: self.update_of_node()["state"] in ("installed", "restarting"), 2400)
+        print(f"update: installed after {time.monotonic() - self.began:.0f} s", flush=True)
+        self.assertGreater(self.finished(job), before)  # it went on meanwhile
         self.wait_boot("B")
         self.assertEqual(self.version(), GOOD)
         self.box.wait_for_health("good", deadline_s=1200)
-        self.wait_standing("online")
+        wait_until("the rollout is done", lambda: self.farm.get("/api/v1/rollouts/latest")["state"] == "done", 120)
+        self.assertEqual(self.update_of_node()["version"], GOOD)
         self.assertEqual(self.box.ssh("rauc status --output-format=shell | grep RAUC_SYSTEM_BOOTED_BOOTNAME"),
                          "RAUC_SYSTEM_BOOTED_BOOTNAME='B'")
+        self.farm.wait_for_job(job, 1200)
+        self.assertEqual(60, len(self.farm.output(job)))
+        tasks = self.farm.get(f"/api/v1/jobs/{job}/tasks")["tasks"]
+        self.assertEqual({1}, {task["attempt"] for task in tasks}, tasks)  # none was broken off
 
     def test_05_bad_bundles_are_refused(self):
         for name, words in (("stranger", "signature"), ("other", "ompatible"), ("cut", ""), ("flipped", "")):
@@ -192,10 +211,8 @@ class Life(unittest.TestCase):
                 self.box.ssh(f"rm /var/lib/kiln-agent/updates/{name}.raucb; test ! -e /data/kiln/trial.json")
 
     def test_06_a_broken_service_is_rolled_back(self):
-        self.install("broken")
-        self.wait_install("installed")
+        self.roll_out("broken", BROKEN)
         tries = []
-        self.reboot()
 
         def back():
             boot = self.box.boot_id()
@@ -219,6 +236,10 @@ class Life(unittest.TestCase):
         self.assertIn("kiln-agent", self.box.ssh("cat /data/kiln/failed-boots/*.log"))
         wait_until("the controller has them", lambda: tries[-1] in self.farm.kiln("node", "boots", self.node), 120)
         self.assertIn("kiln-agent", self.farm.kiln("node", "boots", self.node, "last"))
+        # And no other box gets it.
+        halted = wait_until("the rollout is halted", lambda: (said := self.farm.get("/api/v1/rollouts/latest"))["state"] == "halted" and said, 120)
+        self.assertIn("agent", halted["nodes"][0]["message"])
+        self.farm.kiln("update", "stop")
 
     def test_07_a_corrupt_root_is_rolled_back(self):
         self.install("good")
