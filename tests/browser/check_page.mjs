@@ -1,35 +1,14 @@
 // node check_page.mjs URL PICTURES: looks at the page as a person would, and leaves pictures of it.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { chromium } from "playwright-core";
+import { browser, desktop, fits, phone, says, until, visit } from "./visit.mjs";
 
 const [url, pictures] = process.argv.slice(2);
-const browser = await chromium.launch({
-  executablePath: "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"],
-});
 
-// Opens the page and fails on any error that its console shows.
 async function open(viewport, colorScheme) {
-  const context = await browser.newContext({ viewport, colorScheme });
-  const page = await context.newPage();
-  const troubles = [];
-  page.on("pageerror", (error) => troubles.push(String(error)));
-  page.on("console", (message) => message.type() === "error" && troubles.push(message.text()));
-  page.on("request", (request) => {
-    if (!request.url().startsWith(url)) troubles.push(`it loads ${request.url()}`);
-  });
-  await page.goto(url, { waitUntil: "load" });
-  await page.getByText("slow", { exact: true }).first().waitFor();
-  return { page, context, troubles };
-}
-
-// page.waitForFunction would need eval, which the page's Content-Security-Policy forbids, as it should.
-async function until(page, what, condition, argument) {
-  for (const end = Date.now() + 60_000; Date.now() < end; await page.waitForTimeout(100)) {
-    if (await page.evaluate(condition, argument)) return;
-  }
-  assert.fail(`not within a minute: ${what}`);
+  const visitor = await visit(url, viewport, colorScheme);
+  await visitor.page.getByText("slow", { exact: true }).first().waitFor();
+  return visitor;
 }
 
 const pictures_are_there = (page) =>
@@ -38,21 +17,16 @@ const pictures_are_there = (page) =>
     return images.length >= 5 && images.every((image) => image.complete && image.naturalWidth > 0);
   });
 
-async function fits(page) {
-  const [wide, window] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
-  assert.ok(wide <= window, `the page is ${wide} px wide in a window of ${window}`);
-}
-
 {
-  const { page, context, troubles } = await open({ width: 1440, height: 1000 }, "dark");
+  const { page, context, troubles } = await open(desktop, "dark");
   await pictures_are_there(page);
-  assert.equal(await page.locator(".link").innerText(), "live");
-  assert.match(await page.locator(".node").innerText(), /box-1|blender 3/);
+  await says(page.locator(".link"), /^live$/);
+  await says(page.locator(".node"), /box-1|blender 3/);
   assert.equal(await page.locator(".job").count(), 3);
-  assert.match(await page.locator(".job.failed").innerText(), /camera/i);
-  assert.match(await page.locator(".job.running").innerText(), /of 60 tasks/);
+  await says(page.locator(".job.failed"), /camera/i);
+  await says(page.locator(".job.running"), /of 60 tasks/);
   await page.locator(".node .held").first().waitFor();
-  assert.match(await page.locator(".job.done").innerText(), /1 held for a look[^]*Frame 3[^]*all black/);
+  await says(page.locator(".job.done"), /1 held for a look[^]*Frame 3[^]*all black/);
   await page.locator(".frame.look").waitFor();
 
   // Live: another frame arrives without a reload.
@@ -102,7 +76,7 @@ async function fits(page) {
   await context.close();
 }
 for (const scheme of ["dark", "light"]) {
-  const { page, context, troubles } = await open({ width: 390, height: 844 }, scheme);
+  const { page, context, troubles } = await open(phone, scheme);
   await page.locator(".frame img").first().waitFor();
   await fits(page);
   await page.screenshot({ path: join(pictures, `phone-${scheme}.png`), fullPage: true });
@@ -110,7 +84,7 @@ for (const scheme of ["dark", "light"]) {
   await context.close();
 }
 {
-  const { page, troubles } = await open({ width: 1440, height: 1000 }, "light");
+  const { page, troubles } = await open(desktop, "light");
   await page.locator(".job.running button", { hasText: "Cancel" }).click();
   await page.locator(".job.cancelled").waitFor();
   await page.screenshot({ path: join(pictures, "desktop-light.png") });

@@ -2,25 +2,16 @@
 // BOX waits to join, under FINGERPRINT; so does COPY, another box that says it is the same hardware. Users: root (administrator), vic (viewer), of one password.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { chromium } from "playwright-core";
+import { browser, desktop, fits, phone, says, visit } from "./visit.mjs";
 
 const [url, pictures, box, fingerprint, copy] = process.argv.slice(2);
 const password = "correct horse battery";
-const browser = await chromium.launch({
-  executablePath: "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"],
-});
 
+// What the controller refuses, the browser writes down by itself.
 async function open(viewport, colorScheme) {
-  const context = await browser.newContext({ viewport, colorScheme });
-  const page = await context.newPage();
-  const troubles = [];
-  page.on("pageerror", (error) => troubles.push(String(error)));
-  // What the controller refuses, the browser writes down by itself.
-  page.on("console", (message) => message.type() === "error" && !/status of 40[13]/.test(message.text()) && troubles.push(message.text()));
-  await page.goto(url, { waitUntil: "load" });
-  await page.locator(".login form").waitFor();
-  return { page, context, troubles };
+  const visitor = await visit(url, viewport, colorScheme, /status of 40[13]/);
+  await visitor.page.locator(".login form").waitFor();
+  return visitor;
 }
 
 async function logIn(page, name, word = password) {
@@ -28,14 +19,6 @@ async function logIn(page, name, word = password) {
   await page.getByLabel("Password").fill(word);
   await page.getByRole("button", { name: "Log in" }).click();
 }
-
-async function fits(page) {
-  const [wide, window] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
-  assert.ok(wide <= window, `the page is ${wide} px wide in a window of ${window}`);
-}
-
-const desktop = { width: 1440, height: 1000 };
-const phone = { width: 390, height: 844 };
 
 {
   // A wrong password is said; nothing of the farm is shown before the right one.
@@ -48,7 +31,7 @@ const phone = { width: 390, height: 844 };
   const waiting = page.getByRole("region", { name: "Waiting to join" });
   await waiting.getByText(box, { exact: true }).waitFor();
   const remark = waiting.getByRole("article", { name: copy }).locator(".warning");
-  assert.match(await remark.innerText(), /same hardware/);
+  await says(remark, /same hardware/);
   await fits(page);
   await page.screenshot({ path: join(pictures, "joining-phone.png"), fullPage: true });
   assert.deepEqual(troubles, []);
@@ -61,7 +44,7 @@ const phone = { width: 390, height: 844 };
   await logIn(page, "vic");
   await page.locator(".who", { hasText: "vic" }).waitFor();
   await page.getByRole("region", { name: "Farm" }).waitFor();
-  assert.match(await page.locator(".who").innerText(), /viewer/);
+  await says(page.locator(".who"), /viewer/);
   assert.equal(await page.getByText("Waiting to join").count(), 0);
   assert.equal(await page.getByRole("button", { name: /Pause|Cancel|Drain|Approve|Add/ }).count(), 0);
   await page.locator(".job .fold").click();

@@ -1,40 +1,18 @@
 // node check_updates.mjs URL PICTURES: a rollout that is halted, resumed, paused and stopped, as a person sees it.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { chromium } from "playwright-core";
+import { browser, desktop, fits, phone, says, visit } from "./visit.mjs";
 
 const [url, pictures] = process.argv.slice(2);
-const browser = await chromium.launch({
-  executablePath: "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"],
-});
 
 async function open(viewport, colorScheme) {
-  const context = await browser.newContext({ viewport, colorScheme });
-  const page = await context.newPage();
-  const troubles = [];
-  page.on("pageerror", (error) => troubles.push(String(error)));
-  page.on("console", (message) => message.type() === "error" && troubles.push(message.text()));
-  await page.goto(url, { waitUntil: "load" });
-  await page.locator(".rollout").waitFor();
-  return { page, context, troubles };
-}
-
-// What the page says comes when it comes: each node reports by itself.
-async function says(part, what, patience = 30_000) {
-  for (const end = Date.now() + patience; ; await part.page().waitForTimeout(100)) {
-    const text = await part.innerText();
-    if (what.test(text) || Date.now() > end) return assert.match(text, what);
-  }
-}
-
-async function fits(page) {
-  const [wide, window] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
-  assert.ok(wide <= window, `the page is ${wide} px wide in a window of ${window}`);
+  const visitor = await visit(url, viewport, colorScheme);
+  await visitor.page.locator(".rollout").waitFor();
+  return visitor;
 }
 
 {
-  const { page, context, troubles } = await open({ width: 1440, height: 1000 }, "dark");
+  const { page, context, troubles } = await open(desktop, "dark");
   const rollout = page.locator(".rollout");
   await says(rollout, /Image 2\.0\.0[^]*halted[^]*0 of 3 boxes good[^]*box-1 went back[^]*not running/);
   await says(page.locator(".alarms"), /update to 2\.0\.0 is halted/);
@@ -57,7 +35,7 @@ async function fits(page) {
   await context.close();
 }
 {
-  const { page, context, troubles } = await open({ width: 390, height: 844 }, "light");
+  const { page, context, troubles } = await open(phone, "light");
   await page.screenshot({ path: join(pictures, "update-phone.png"), fullPage: true });
   await fits(page);
   const rollout = page.locator(".rollout");
