@@ -223,6 +223,13 @@ Result<std::string> write_own_certificate(const ServerIdentity& identity) {
   return file.string();
 }
 
+bool has_administrator(store::Accounts& book) {
+  const auto users = book.users();
+  return !users || std::any_of(users->begin(), users->end(), [](const accounts::User& user) {
+    return user.role == accounts::Role::administrator && !user.is_disabled;
+  });
+}
+
 Status run(const Config& config, const sigset_t& signals) {
   if (auto made = runtime::make_folders(config.data); !made) return made;
   const auto data = std::filesystem::absolute(config.data).lexically_normal();
@@ -249,6 +256,10 @@ Status run(const Config& config, const sigset_t& signals) {
   if (!viewer_password) return fail(viewer_password.error());
   auto book = store::Accounts::open(layout.accounts());
   if (!book) return fail(std::move(book.error()));
+  if (!config.trust_loopback && !has_administrator(**book))
+    log::warn("accounts",
+              "nobody can change anything here: [accounts] trust_loopback is false and there is no administrator; set it to "
+              "true, add one (kiln user add NAME --role administrator), and set it back");
 
   files::Blobs blobs(layout);
   files::Results results(layout);

@@ -55,9 +55,7 @@ void Turn::look_after(Node& node) {
   if (node.power_mono_ms != 0 && now_.mono_ms - node.power_mono_ms < again_ms) return;
   auto& settings = node.row.settings;
   if (settings.reboot) {
-    settings.reboot = false;
-    touch(node);
-    data_.replace(node);
+    node.is_leaving = true;
     remark(fmt::format("{} is idle and restarts, as asked for", node.row.id.str()));
     return send_op(node, "reboot", payloads::Reboot{});
   }
@@ -70,11 +68,23 @@ void Turn::look_after(Node& node) {
   send_op(node, "sleep", payloads::Sleep{});
 }
 
+void Turn::forget_reboot(Node& node) {
+  if (!node.is_leaving) return;
+  node.is_leaving = false;
+  node.row.settings.reboot = false;
+  touch(node);
+  data_.replace(node);
+}
+
 void Turn::hear_refusal(Node& node, const payloads::Ack& ack) {
   const bool is_sleep = ack.cid.starts_with("sleep-");
   if (ack.ok || (!is_sleep && !ack.cid.starts_with("reboot-"))) return;
   remark(fmt::format("{} does not {}: {}", node.row.id.str(), is_sleep ? "sleep" : "restart", ack.message));
-  if (!is_sleep) return;
+  if (!is_sleep) {
+    // What it is busy with ends; then it is asked again.
+    if (ack.code != to_string(Code::conflict)) forget_reboot(node);
+    return;
+  }
   node.row.asleep = false;
   node.row.settings.sleep_after_s = 0;  // it would say so every minute
   data_.replace(node);

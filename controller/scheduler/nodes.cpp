@@ -47,6 +47,7 @@ bool Turn::is_current(Node& node, std::uint64_t sid, bool retained, bool is_hear
     node.rests_until_mono_ms = 0;
     node.says_draining = false;
     node.has_reported = false;
+    forget_reboot(node);
     data_.replace(node);
     touch(node);
     // The session that was heard is over, and of the new one there is only what the broker remembers.
@@ -86,6 +87,7 @@ void Turn::set_presence(Node& node, NodePresence presence) {
     node.away_mono_ms = now_.mono_ms;
     node.has_reported = false;
   }
+  if (presence == NodePresence::offline) forget_reboot(node);
   touch(node);
   data_.replace(node);
   if (was_present != node.is_present() && data_.connected) {

@@ -232,7 +232,7 @@ struct NodeSettings {
   std::optional<double> soft_c;     // its GPUs get no new work above; absent: the farm's
   std::optional<double> hard_c;     // …and their task is taken away above; absent: the farm's
   std::uint32_t sleep_after_s = 0;  // idle this long: it is sent to sleep, and woken for work; 0: never
-  bool reboot = false;              // as soon as it is idle; it gets nothing until then
+  bool reboot = false;              // as soon as it is idle; it gets nothing until it has gone
   friend bool operator==(const NodeSettings&, const NodeSettings&) = default;
 };
 

@@ -34,17 +34,19 @@ apt_uri() {
 }
 
 # Runs a command in the workshop, in a mount namespace of its own: /source is the project (read-only), /work the build.
+# What its compiler made serves other checkouts of this user too: its paths are the same in each.
 in_workshop() {
-  mkdir -p "$workshop/source" "$workshop/work" "$workshop/ccache" "$build_dir/ccache"
+  local cache=${XDG_CACHE_HOME:-$HOME/.cache}/kiln-image/$suite
+  mkdir -p "$workshop/source" "$workshop/work" "$workshop/ccache" "$cache"
   unshare --mount --pid --fork --propagation private -- bash -euo pipefail -c '
-    workshop=$1 source=$2 work=$3; shift 3
+    workshop=$1 source=$2 work=$3 cache=$4; shift 4
     mount --bind "$source" "$workshop/source"
     mount -o remount,bind,ro "$workshop/source"
     mount --bind "$work" "$workshop/work"
-    mount --bind "$work/ccache" "$workshop/ccache"
+    mount --bind "$cache" "$workshop/ccache"
     mount -t proc proc "$workshop/proc"
     mount --rbind /dev "$workshop/dev"
     exec chroot "$workshop" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LC_ALL=C.UTF-8 \
       CCACHE_DIR=/ccache SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" "$@"
-  ' in_workshop "$workshop" "$source_dir" "$build_dir" "$@"
+  ' in_workshop "$workshop" "$source_dir" "$build_dir" "$cache" "$@"
 }

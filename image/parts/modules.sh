@@ -8,22 +8,18 @@ make_modules() {
   if [[ ! -f $modules/.made ]]; then
     say "modules: NVIDIA's, for Linux $kernel"
     rm -rf "$modules" && mkdir -p "$modules"
-    cp /etc/resolv.conf /etc/hosts "$workshop/etc/"
     sources "main contrib non-free non-free-firmware" >"$workshop/etc/apt/sources.list.d/nvidia.list"
-    in_workshop bash -euo pipefail -c '
+    # Modules are not signed: a key that is made here and thrown away would tell nobody anything.
+    mkdir -p "$workshop/etc/dkms/framework.conf.d"
+    echo "sign_file=/nonexistent" >"$workshop/etc/dkms/framework.conf.d/kiln.conf"
+    { install_in_workshop "linux-headers-$kernel" dkms && install_in_workshop nvidia-kernel-dkms && in_workshop bash -euo pipefail -c '
       kernel=$1
-      export DEBIAN_FRONTEND=noninteractive
-      apt-get -qq update
-      apt-get -qq install --yes --no-install-recommends "linux-headers-$kernel" dkms
-      # Modules are not signed: a key that is made here and thrown away would tell nobody anything.
-      mkdir -p /etc/dkms/framework.conf.d && echo "sign_file=/nonexistent" >/etc/dkms/framework.conf.d/kiln.conf
-      apt-get -qq install --yes --no-install-recommends nvidia-kernel-dkms
       driver=$(dkms status | sed -n "s|^\(nvidia[^/]*/[^,:]*\).*|\1|p" | head -1)
       built=/var/lib/dkms/$driver/$kernel/x86_64/module  # by the installation, in its suite'"'"'s manner
       [[ -d $built ]] || dkms build "$driver" -k "$kernel"
       cp "$built"/* "/work/modules-$kernel/"
       dpkg-query -W -f "\${Version}\n" nvidia-kernel-dkms >"/work/modules-$kernel/.made"
-    ' make_modules "$kernel" >"$build_dir/modules.log" 2>&1 || { tail -20 "$build_dir/modules.log" >&2; die "NVIDIA's modules cannot be built"; }
+    ' make_modules "$kernel"; } >"$build_dir/modules.log" 2>&1 || { tail -20 "$build_dir/modules.log" >&2; die "NVIDIA's modules cannot be built"; }
   fi
   # The driver's two halves speak to each other in one version only.
   [[ $(chroot "$base" dpkg-query -W -f '${Version}' libcuda1) == "$(<"$modules/.made")" ]] ||

@@ -21,8 +21,12 @@ make_workshop() {
 # The list has grown: only what is new is fetched. Fails where the workshop has to be made anew.
 more_in_workshop() {
   say "workshop: adding what is new in its list"
-  cp /etc/resolv.conf /etc/hosts "$workshop/etc/"
   # shellcheck disable=SC2046
-  in_workshop bash -c 'apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends "$@"' \
-    apt $(package_list workshop) >"$build_dir/workshop.log" 2>&1
+  install_in_workshop $(package_list workshop) >"$build_dir/workshop.log" 2>&1
+}
+# Debian packages, into a workshop that stands.
+install_in_workshop() {
+  cp /etc/resolv.conf /etc/hosts "$workshop/etc/"
+  in_workshop env DEBIAN_FRONTEND=noninteractive bash -c \
+    'apt-get -qq update && apt-get -qq install --yes --no-install-recommends "$@"' install_in_workshop "$@"
 }

@@ -14,6 +14,7 @@
 #include <charconv>
 
 #include "box/command.h"
+#include "runtime/facts.h"
 #include "runtime/files.h"
 
 namespace kiln::box {
@@ -24,12 +25,6 @@ namespace {
 
 constexpr std::size_t max_json_bytes = 64UL * 1024;
 constexpr std::size_t max_problems = 20;  // shown; each is a line on the screen
-
-std::string first_line(const fs::path& file) {
-  auto text = runtime::read_file(file, 4096);
-  if (!text) return {};
-  return text->substr(0, text->find('\n'));
-}
 
 }  // namespace
 
@@ -135,13 +130,7 @@ Status write_problem(const Places& places, const std::string& source, const std:
 }
 
 std::string image_fact(const Places& places, std::string_view name) {
-  const auto text = runtime::read_file(places.image, 4096);
-  if (!text) return {};
-  const auto key = fmt::format("KILN_IMAGE_{}=", name);
-  const auto at = text->find(key);
-  if (at == std::string::npos) return {};
-  const auto begin = at + key.size();
-  return text->substr(begin, text->find('\n', begin) - begin);
+  return runtime::value_of(runtime::read_file(places.image, 4096).value_or(""), fmt::format("KILN_IMAGE_{}", name));
 }
 
 unsigned count_gpus(const fs::path& sysfs) {
@@ -149,7 +138,7 @@ unsigned count_gpus(const fs::path& sysfs) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(sysfs / "bus/pci/devices", ignored)) {
     // 0x03xxxx: display controllers (PCI code and ID assignment)
-    if (first_line(entry.path() / "class").starts_with("0x03") &&
+    if (runtime::first_line(entry.path() / "class").starts_with("0x03") &&
         fs::exists(entry.path() / "driver", ignored))
       ++count;
   }
@@ -160,8 +149,8 @@ bool has_link(const fs::path& sysfs) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(sysfs / "class/net", ignored)) {
     // `device`: hardware; type 1: Ethernet
-    if (fs::exists(entry.path() / "device", ignored) && first_line(entry.path() / "type") == "1" &&
-        first_line(entry.path() / "carrier") == "1") {
+    if (fs::exists(entry.path() / "device", ignored) && runtime::first_line(entry.path() / "type") == "1" &&
+        runtime::first_line(entry.path() / "carrier") == "1") {
       return true;
     }
   }
@@ -247,7 +236,7 @@ bool is_writable(const fs::path& folder) {
 }
 
 std::string boot_id() {
-  return first_line("/proc/sys/kernel/random/boot_id");
+  return runtime::first_line("/proc/sys/kernel/random/boot_id");
 }
 
 }  // namespace kiln::box

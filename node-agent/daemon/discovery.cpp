@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <chrono>
 
 #include "base/json.h"
@@ -12,6 +11,7 @@
 #include "daemon/identity.h"
 #include "identity/authority.h"
 #include "identity/bytes.h"
+#include "runtime/facts.h"
 #include "runtime/files.h"
 #include "runtime/log.h"
 
@@ -103,11 +103,10 @@ Result<Greeting> read_greeting(const std::string& body) {
   return in.finish(std::move(greeting));
 }
 
-std::string first_line(const fs::path& file) {
-  auto text = runtime::read_file(file, 4096).value_or("");
-  text = text.substr(0, text.find('\n'));
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0) text.pop_back();
-  return is_one_line(text) ? text : "";
+// What firmware says is anybody's word.
+std::string printable_line(const fs::path& file) {
+  auto line = runtime::first_line(file);
+  return is_one_line(line) ? line : "";
 }
 
 }  // namespace
@@ -116,7 +115,7 @@ std::string hardware_serial(const fs::path& sysfs) {
   // The UUID is for root on most systems, the rest for everybody; firmware of cheap boards says one thing for
   // all.
   for (const char* name : {"product_uuid", "board_serial", "product_serial"}) {
-    const auto serial = first_line(sysfs / "class/dmi/id" / name);
+    const auto serial = printable_line(sysfs / "class/dmi/id" / name);
     const bool is_filler = serial.size() < 6 || serial.starts_with("To be filled") ||
                            serial.starts_with("Default") ||
                            serial.find_first_not_of("0-") == std::string::npos || serial == "Not Specified" ||
@@ -128,7 +127,7 @@ std::string hardware_serial(const fs::path& sysfs) {
   for (const auto& card : fs::directory_iterator(sysfs / "class/net", ignored)) {
     // A card that hangs on a bus: no bridge and no tunnel, whose addresses are made up at every boot.
     if (!fs::exists(card.path() / "device", ignored)) continue;
-    const auto mac = first_line(card.path() / "address");
+    const auto mac = printable_line(card.path() / "address");
     if (mac.size() == 17 && (lowest.empty() || mac < lowest)) lowest = mac;
   }
   return lowest.empty() ? "" : "mac " + lowest;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/json.h"
+#include "runtime/facts.h"
 #include "runtime/files.h"
 #include "runtime/log.h"
 
@@ -24,14 +25,6 @@ constexpr std::size_t max_word_bytes = 64UL * 1024;  // of a file of root's
 constexpr std::size_t max_boot_log_bytes = 4UL * 1024 * 1024;
 constexpr double told_every_pct = 1;  // of a download: no more than a person can read
 constexpr std::int64_t ns_per_s = 1'000'000'000;
-
-std::string fact_of(const std::string& text, std::string_view name) {
-  const auto key = fmt::format("KILN_IMAGE_{}=", name);
-  const auto at = text.find(key);
-  if (at == std::string::npos || (at != 0 && text[at - 1] != '\n')) return {};
-  const auto begin = at + key.size();
-  return text.substr(begin, text.find('\n', begin) - begin);
-}
 
 std::optional<Json> word_of(const fs::path& file) {
   const auto text = runtime::read_file(file, max_word_bytes);
@@ -74,7 +67,7 @@ bool is_under_way(State state) {
 
 std::string image_version(const Places& places) {
   const auto text = runtime::read_file(places.image, max_word_bytes);
-  return text ? fact_of(*text, "VERSION") : std::string();
+  return text ? runtime::value_of(*text, "KILN_IMAGE_VERSION") : std::string();
 }
 
 Status request(const Places& places, const std::string& what) {
@@ -271,8 +264,8 @@ void Updater::tidy() const {
 Seen Updater::see() const {
   Seen seen;
   if (const auto text = runtime::read_file(places_.image, max_word_bytes)) {
-    seen.version = fact_of(*text, "VERSION");
-    seen.machine = fact_of(*text, "COMPATIBLE");
+    seen.version = runtime::value_of(*text, "KILN_IMAGE_VERSION");
+    seen.machine = runtime::value_of(*text, "KILN_IMAGE_COMPATIBLE");
   }
   if (const auto text = runtime::read_file(places_.boot_id, max_word_bytes))
     seen.boot = text->substr(0, text->find('\n'));

@@ -197,8 +197,10 @@ class Life(unittest.TestCase):
                          "RAUC_SYSTEM_BOOTED_BOOTNAME='B'")
         self.farm.wait_for_job(job, 1200)
         self.assertEqual(60, len(self.farm.output(job)))
-        tasks = self.farm.get(f"/api/v1/jobs/{job}/tasks")["tasks"]
-        self.assertEqual({1}, {task["attempt"] for task in tasks}, tasks)  # none was broken off
+        # None was broken off, and none waited at a box that went away.
+        tasks = [task["id"] for task in self.farm.get(f"/api/v1/jobs/{job}/tasks")["tasks"] if task["attempt"] > 1]
+        tries = {id: [one["state"] for one in self.farm.get(f"/api/v1/tasks/{id}")["attempts"]] for id in tasks}
+        self.assertLessEqual({state for states in tries.values() for state in states}, {"done", "superseded"}, tries)
 
     def test_05_bad_bundles_are_refused(self):
         for name, words in (("stranger", "signature"), ("other", "ompatible"), ("cut", ""), ("flipped", "")):

@@ -137,5 +137,16 @@ class Accounts(unittest.TestCase):
         return json.loads(body)["id"]
 
 
+class WithoutAdministrator(unittest.TestCase):
+    def test_it_says_that_nobody_can_change_anything(self):
+        with Farm() as farm:
+            farm.stop("controller")
+            self.assertNotIn("there is no administrator", farm.log("controller"))
+            settings = farm.folder / "controller.toml"
+            settings.write_text("[accounts]\ntrust_loopback = false\n")
+            farm.start_controller("--config", str(settings))
+            self.assertIn("there is no administrator", farm.log("controller"))
+
+
 if __name__ == "__main__":
     unittest.main()

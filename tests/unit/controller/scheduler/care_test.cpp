@@ -172,7 +172,31 @@ void a_reboot_waits_until_the_node_is_idle() {
   check_equal(farm.finish(task(job, 0), 1, "a"), "accepted");
   farm.pass(6'000, {"a"});
   check_equal(farm.sent<payloads::Reboot>(), "a");
+  // It hears that in a moment: what it was given now it would take away with it.
+  farm.submit("1");
+  check_equal(farm.runs(), "");
+  check(farm.state.node(node_id("a"))->settings.reboot);
+  farm.pass(70'000, {"a"});  // it did not hear it
+  check_equal(farm.sent<payloads::Reboot>(), "a");
+  farm.status("a", payloads::NodeState::offline);
   check(!farm.state.node(node_id("a"))->settings.reboot);
+  farm.boxes.at("a").sid = 9;
+  farm.join("a");
+  check_equal(farm.runs(), "a<-1/2 a<-2/1");
+}
+
+void a_reboot_that_is_refused_is_forgotten() {
+  Farm farm;
+  farm.join("a");
+  EditNode edit{1, node_id("a"), {}};
+  edit.reboot = true;
+  farm.on(edit);
+  farm.pass(6'000, {"a"});
+  const auto cid = farm.effects<SendCommand>().at(0).command.cid;
+  farm.ack("a", cid, false, "unsupported", "this box may not restart: see [power] in agent.toml");
+  check(!farm.state.node(node_id("a"))->settings.reboot);
+  farm.submit("1");
+  check_equal(farm.runs(), "a<-0/1");
 }
 
 void a_disabled_node_counts_nowhere_and_a_gone_one_can_be_forgotten() {
@@ -301,6 +325,7 @@ int main() {
               {"an idle node sleeps and is woken for work", &an_idle_node_sleeps_and_is_woken_for_work},
               {"who may not sleep is not asked again", &who_may_not_sleep_is_not_asked_again},
               {"a reboot waits until the node is idle", &a_reboot_waits_until_the_node_is_idle},
+              {"a reboot that is refused is forgotten", &a_reboot_that_is_refused_is_forgotten},
               {"a disabled node counts nowhere and a gone one can be forgotten",
                &a_disabled_node_counts_nowhere_and_a_gone_one_can_be_forgotten},
               {"the last slow task is started again and the first result wins",
