@@ -146,6 +146,10 @@ void Checkers::stepped(const FarmState& state, const Policy& policy, const Event
       if (const auto* task = std::get_if<SaveTask>(&effect)) tries_.erase(task->row.id);
     }
   }
+  if (const auto* status = std::get_if<NodeStatusSeen>(&event);
+      status != nullptr && status->status.state == payloads::NodeState::offline) {
+    restarting_.erase(status->node);
+  }
   if (const auto* commit = std::get_if<FinishAttempt>(&event)) {
     if (!commit->report.ok && commit->report.failure.scope == payloads::FailureScope::job)
       ruined_.insert(commit->task.job);
@@ -179,6 +183,8 @@ void Checkers::stepped(const FarmState& state, const Policy& policy, const Event
                  save->row.state == AttemptState::assigned;
         });
         if (is_new != effects.end()) check_handed_out(state, std::get<SaveAttempt>(*is_new).row);
+      } else if (std::holds_alternative<payloads::Reboot>(send->command.op)) {
+        restarting_[send->node] = state.data().find_node(send->node)->row.sid;
       } else if (const auto* cancel = std::get_if<payloads::CancelTask>(&send->command.op)) {
         const auto& data = state.data();
         const auto number = data.job_numbers.find(cancel->task.job);
@@ -370,6 +376,8 @@ void Checkers::check_wanted_node(const FarmState::Data& data, const Job& job, co
   const auto& settings = node.row.settings;
   if (!settings.enabled) fault("which is disabled");
   if (settings.reboot) fault("which is to restart");
+  const auto leaving = restarting_.find(row.node);
+  if (leaving != restarting_.end() && leaving->second == node.row.sid) fault("which was told to restart");
   if (!node.in_window) fault("outside of its schedule");
   const auto out = out_of(data, job.row.number, row.task.index);
   const auto lease = std::find_if(out.begin(), out.end(),

@@ -141,7 +141,8 @@ class Checkers {
   std::map<TaskId, std::uint32_t> accepted_;  // what was answered so
   std::set<AttemptKey> moved_;
   std::map<TaskId, Tries> tries_;
-  std::set<JobId> ruined_;  // a report said that the scene is wrong
+  std::map<NodeId, std::uint64_t> restarting_;  // the session that was told to
+  std::set<JobId> ruined_;                      // a report said that the scene is wrong
   std::map<std::pair<std::string, std::string>, JobId> cids_;
   std::map<AttemptKey, std::int64_t> sent_ms_;  // run commands
 };

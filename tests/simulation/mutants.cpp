@@ -45,6 +45,7 @@ constexpr std::array table = {
     MutantInfo{Mutant::limit_ignored,               "limit-ignored",               "no more is out than counted limits allow",                         100, first_studio_seed},
     MutantInfo{Mutant::heat_ignored,                "heat-ignored",                "a hot GPU gets nothing new",                                       300, first_studio_seed},
     MutantInfo{Mutant::disabled_node_used,          "disabled-node-used",          "a node that is disabled gets nothing",                             100, first_studio_seed},
+    MutantInfo{Mutant::restart_forgotten,           "restart-forgotten",           "a node that was told to restart gets nothing",                     300, first_studio_seed},
     MutantInfo{Mutant::cut_moves,                   "cut-moves",                   "a task is what it was cut to be, also after a restart",            100, first_studio_seed},
 };
 // clang-format on

@@ -44,6 +44,7 @@ enum class Mutant : std::uint8_t {
   limit_ignored,
   heat_ignored,
   disabled_node_used,
+  restart_forgotten,
   cut_moves,
 };
 
