@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "api/content_range.h"
+#include "api/content.h"
 #include "api/gate.h"
 #include "api/requests.h"
 #include "api/routes.h"
@@ -22,11 +22,14 @@ constexpr std::size_t max_nodes = 10'000;
 constexpr std::uint32_t max_soak_s = 7 * 24 * 3600;
 constexpr std::uint32_t max_at_once = 1'000;
 
-Result<std::string> digest_of(const http::Request& request) {
-  const std::string& digest = request.param("digest");
-  if (is_digest(digest)) return digest;
-  return fail(Code::invalid,
-              fmt::format("'{}' is no digest: write sha256: and 64 lower-case hex digits", digest));
+Shelf images_of(Api& api) {
+  return {.what = "an image",
+          .min_bytes = 1,
+          .max_bytes = payloads::max_image_bytes,
+          .size = [&](const auto& digest) { return api.updates->content_size(digest); },
+          .partial_size = [&](const auto& digest) { return api.updates->partial_size(digest); },
+          .put = [&](const auto& digest, auto offset,
+                     auto total) { return api.updates->put_image(digest, offset, total); }};
 }
 
 const rollout::Image* find(const std::vector<rollout::Image>& images, const std::string& digest) {
@@ -40,51 +43,8 @@ http::Response show_image(Api& api, http::Request& request) {
   if (!digest) return http::problem(digest.error());
   const auto images = api.updates->images();
   if (const auto* image = find(images, *digest)) return json_response(to_json(*image));
-  auto response = http::problem(404, fmt::format("there is no image {}", *digest));
-  response.set("Upload-Offset", fmt::format("{}", api.updates->partial_size(*digest)));
-  return response;
-}
-
-http::Response put_content(Api& api, http::Request& request) {
-  const auto digest = digest_of(request);
-  if (!digest) return http::problem(digest.error());
-  UploadRange range{0, request.body->size(), request.body->size()};
-  if (const std::string* field = request.field("content-range")) {
-    const auto parsed = parse_content_range(*field);
-    if (!parsed) return http::problem(parsed.error());
-    if (parsed->length != request.body->size()) {
-      return http::problem(400, fmt::format("Content-Range speaks of {} bytes, Content-Length of {}",
-                                            parsed->length, request.body->size()));
-    }
-    range = *parsed;
-  }
-  if (range.total == 0 || range.total > payloads::max_image_bytes) {
-    return http::problem(
-        413, fmt::format("{} bytes; an image has 1 to {}", range.total, payloads::max_image_bytes));
-  }
-  if (const auto size = api.updates->content_size(*digest))
-    return json_response(Json::object({{"digest", *digest}, {"size", *size}}));
-  auto upload = api.updates->put_image(*digest, range.first, range.total);
-  if (!upload) {
-    http::Response response = http::problem(upload.error());
-    if (response.status == 409)
-      response.set("Upload-Offset", fmt::format("{}", api.updates->partial_size(*digest)));
-    return response;
-  }
-  if (const auto received = receive(request, **upload); !received) return http::problem(received.error());
-  const std::uint64_t held = range.first + range.length;
-  if (held < range.total) {
-    upload->reset();
-    http::Response response = json_response(Json::object({{"digest", *digest}, {"size", held}}), 202);
-    response.set("Upload-Offset", fmt::format("{}", held));
-    return response;
-  }
-  if (const auto finished = (*upload)->finish(); !finished) {
-    return finished.error().code == Code::invalid
-               ? http::problem(422, Code::invalid, finished.error().message)
-               : http::problem(finished.error());
-  }
-  return json_response(Json::object({{"digest", *digest}, {"size", range.total}}), 201);
+  return no_content(http::problem(404, fmt::format("there is no image {}", *digest)), images_of(api),
+                    *digest);
 }
 
 // One line, and something on it.
@@ -290,7 +250,8 @@ void add_update_routes(http::Router& router, Api& api) {
   add(Method::get, "/api/v1/images/{digest}", show_image);
   add(Method::delete_, "/api/v1/images/{digest}", remove_image);
   add(Method::get, "/api/v1/images/{digest}/file", get_content);
-  add(Method::put, "/api/v1/images/{digest}/file", put_content);
+  add(Method::put, "/api/v1/images/{digest}/file",
+      [](Api& asked, http::Request& request) { return put_content(request, images_of(asked)); });
 
   add(Method::get, "/api/v1/rollouts", [](Api& the_api, http::Request&) {
     return list_response("rollouts", the_api.updates->rollouts(),

@@ -258,7 +258,8 @@ Status run(const Config& config, const sigset_t& signals) {
   if (!book) return fail(std::move(book.error()));
   if (!config.trust_loopback && !has_administrator(**book))
     log::warn("accounts",
-              "nobody can change anything here: [accounts] trust_loopback is false and there is no administrator; set it to "
+              "nobody can change anything here: [accounts] trust_loopback is false and there is no "
+              "administrator; set it to "
               "true, add one (kiln user add NAME --role administrator), and set it back");
 
   files::Blobs blobs(layout);

@@ -262,7 +262,7 @@ struct Node {
   std::int64_t idle_since_mono_ms = 0;  // 0: it holds something
   std::int64_t woken_mono_ms = 0;       // when the last magic packet went out
   std::int64_t power_mono_ms = 0;       // when the last reboot or sleep was sent
-  bool is_leaving = false;              // a reboot was sent; until it is gone the wish stands, and it gets nothing
+  bool is_leaving = false;  // a reboot was sent; until it is gone the wish stands, and it gets nothing
   // Accounting.
   std::int64_t used_mono_ms = 0;  // up to when row.use is counted; 0: not yet
   UsageRow hour;
@@ -574,7 +574,7 @@ class Turn {
   void send_op(Node& node, std::string_view name, decltype(payloads::Command::op) op);
   void wake_for_work();
   void hear_refusal(Node& node, const payloads::Ack& ack);  // of a sleep or reboot
-  void forget_reboot(Node& node);  // one that was sent: it is gone, or will not
+  void forget_reboot(Node& node);                           // one that was sent: it is gone, or will not
 
   // ---- why.cpp
   void on(const ExplainJob& event);

@@ -23,7 +23,8 @@ std::string value_of(std::string_view text, std::string_view key) {
   while (!text.empty()) {
     const auto line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(line.size() + 1, text.size()));
-    if (line.starts_with(key) && line.substr(key.size()).starts_with('=')) return std::string(line.substr(key.size() + 1));
+    if (line.starts_with(key) && line.substr(key.size()).starts_with('='))
+      return std::string(line.substr(key.size() + 1));
   }
   return {};
 }

@@ -130,7 +130,8 @@ Status write_problem(const Places& places, const std::string& source, const std:
 }
 
 std::string image_fact(const Places& places, std::string_view name) {
-  return runtime::value_of(runtime::read_file(places.image, 4096).value_or(""), fmt::format("KILN_IMAGE_{}", name));
+  return runtime::value_of(runtime::read_file(places.image, 4096).value_or(""),
+                           fmt::format("KILN_IMAGE_{}", name));
 }
 
 unsigned count_gpus(const fs::path& sysfs) {

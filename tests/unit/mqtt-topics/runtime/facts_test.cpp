@@ -14,7 +14,8 @@ void a_first_line_comes_without_the_space_at_its_end() {
   char name[] = "/tmp/kiln-facts-XXXXXX";
   const fs::path folder = ::mkdtemp(name);
   const std::pair<const char*, const char*> cases[] = {
-      {"aa:bb\n", "aa:bb"}, {"none", "none"}, {"x y \t\r\nz\n", "x y"}, {"\nsecond", ""}, {"", ""}, {"  \n", ""},
+      {"aa:bb\n", "aa:bb"}, {"none", "none"}, {"x y \t\r\nz\n", "x y"},
+      {"\nsecond", ""},     {"", ""},         {"  \n", ""},
   };
   for (const auto& [text, line] : cases) {
     check_ok(runtime::write_file_atomically(folder / "file", text));
