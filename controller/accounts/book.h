@@ -20,6 +20,11 @@ struct User {
   std::int64_t seen_ms = 0;  // last request, to the minute; 0 = never
 };
 
+// Where this machine is not trusted, one such must be left.
+inline bool can_let_others_in(const User& user) {
+  return user.role == Role::administrator && !user.is_disabled && user.has_password;
+}
+
 // A script's key. Its secret is shown once; what is kept is its SHA-256.
 struct Token {
   std::string id;

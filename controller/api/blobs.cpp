@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include "api/content.h"
 #include "api/routes.h"
 
@@ -28,7 +26,7 @@ http::Response get(Api& api, http::Request& request) {
     return file_response(std::move(*blob), "application/octet-stream", true);
   }
   auto response = http::problem(blob.error());
-  if (response.status == 404) return no_content(std::move(response), blobs_of(api), *digest);
+  if (response.status == 404) return with_upload_offset(std::move(response), blobs_of(api), *digest);
   return response;
 }
 

@@ -14,7 +14,7 @@ Result<std::string> digest_of(const http::Request& request) {
               fmt::format("'{}' is no digest: write sha256: and 64 lower-case hex digits", digest));
 }
 
-http::Response no_content(http::Response response, const Shelf& shelf, const std::string& digest) {
+http::Response with_upload_offset(http::Response response, const Shelf& shelf, const std::string& digest) {
   response.set("Upload-Offset", fmt::format("{}", shelf.partial_size(digest)));
   return response;
 }
@@ -42,7 +42,7 @@ http::Response put_content(http::Request& request, const Shelf& shelf) {
   auto upload = shelf.put(*digest, range.first, range.total);
   if (!upload) {
     auto response = http::problem(upload.error());
-    if (response.status == 409) return no_content(std::move(response), shelf, *digest);
+    if (response.status == 409) return with_upload_offset(std::move(response), shelf, *digest);
     return response;
   }
   if (const auto received = receive(request, **upload); !received) return http::problem(received.error());

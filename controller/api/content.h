@@ -37,7 +37,7 @@ Result<std::string> digest_of(const http::Request& request);
 // digest's, 507.
 http::Response put_content(http::Request& request, const Shelf& shelf);
 
-// "It is not here", and how much of it is.
-http::Response no_content(http::Response response, const Shelf& shelf, const std::string& digest);
+// The response, and in its Upload-Offset how much of that content is here.
+http::Response with_upload_offset(http::Response response, const Shelf& shelf, const std::string& digest);
 
 }  // namespace kiln::api

@@ -83,8 +83,7 @@ Status check_someone_stays(Api& api, const accounts::User& leaving) {
   const auto users = api.book.users();
   if (!users) return fail(users.error());
   const bool is_left = std::any_of(users->begin(), users->end(), [&](const accounts::User& user) {
-    return user.name != leaving.name && user.role == Role::administrator && !user.is_disabled &&
-           user.has_password;
+    return user.name != leaving.name && accounts::can_let_others_in(user);
   });
   if (is_left) return {};
   return fail(Code::conflict,

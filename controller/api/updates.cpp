@@ -43,8 +43,8 @@ http::Response show_image(Api& api, http::Request& request) {
   if (!digest) return http::problem(digest.error());
   const auto images = api.updates->images();
   if (const auto* image = find(images, *digest)) return json_response(to_json(*image));
-  return no_content(http::problem(404, fmt::format("there is no image {}", *digest)), images_of(api),
-                    *digest);
+  return with_upload_offset(http::problem(404, fmt::format("there is no image {}", *digest)), images_of(api),
+                            *digest);
 }
 
 // One line, and something on it.

@@ -225,9 +225,7 @@ Result<std::string> write_own_certificate(const ServerIdentity& identity) {
 
 bool has_administrator(store::Accounts& book) {
   const auto users = book.users();
-  return !users || std::any_of(users->begin(), users->end(), [](const accounts::User& user) {
-    return user.role == accounts::Role::administrator && !user.is_disabled;
-  });
+  return !users || std::any_of(users->begin(), users->end(), accounts::can_let_others_in);
 }
 
 Status run(const Config& config, const sigset_t& signals) {
@@ -259,8 +257,8 @@ Status run(const Config& config, const sigset_t& signals) {
   if (!config.trust_loopback && !has_administrator(**book))
     log::warn("accounts",
               "nobody can change anything here: [accounts] trust_loopback is false and there is no "
-              "administrator; set it to "
-              "true, add one (kiln user add NAME --role administrator), and set it back");
+              "administrator who can log in; set it to true, add one (kiln user add NAME --role "
+              "administrator), and set it back");
 
   files::Blobs blobs(layout);
   files::Results results(layout);

@@ -72,21 +72,18 @@ void Turn::forget_reboot(Node& node) {
   if (!node.is_leaving) return;
   node.is_leaving = false;
   node.row.settings.reboot = false;
-  touch(node);
-  data_.replace(node);
 }
 
 void Turn::hear_refusal(Node& node, const payloads::Ack& ack) {
   const bool is_sleep = ack.cid.starts_with("sleep-");
   if (ack.ok || (!is_sleep && !ack.cid.starts_with("reboot-"))) return;
   remark(fmt::format("{} does not {}: {}", node.row.id.str(), is_sleep ? "sleep" : "restart", ack.message));
-  if (!is_sleep) {
-    // What it is busy with ends; then it is asked again.
-    if (ack.code != to_string(Code::conflict)) forget_reboot(node);
-    return;
+  if (is_sleep) {
+    node.row.asleep = false;
+    node.row.settings.sleep_after_s = 0;               // it would say so every minute
+  } else if (ack.code != to_string(Code::conflict)) {  // what it is busy with ends; then it is asked again
+    forget_reboot(node);
   }
-  node.row.asleep = false;
-  node.row.settings.sleep_after_s = 0;  // it would say so every minute
   data_.replace(node);
   touch(node);
 }

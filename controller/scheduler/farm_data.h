@@ -574,7 +574,7 @@ class Turn {
   void send_op(Node& node, std::string_view name, decltype(payloads::Command::op) op);
   void wake_for_work();
   void hear_refusal(Node& node, const payloads::Ack& ack);  // of a sleep or reboot
-  void forget_reboot(Node& node);                           // one that was sent: it is gone, or will not
+  void forget_reboot(Node& node);                           // one that was sent; the caller saves the node
 
   // ---- why.cpp
   void on(const ExplainJob& event);

@@ -267,8 +267,7 @@ Seen Updater::see() const {
     seen.version = runtime::value_of(*text, "KILN_IMAGE_VERSION");
     seen.machine = runtime::value_of(*text, "KILN_IMAGE_COMPATIBLE");
   }
-  if (const auto text = runtime::read_file(places_.boot_id, max_word_bytes))
-    seen.boot = text->substr(0, text->find('\n'));
+  seen.boot = runtime::first_line(places_.boot_id);
   std::error_code ignored;
   seen.request_waits = fs::exists(places_.requests / "install.json", ignored);
   const auto install = places_.run / "install.json";

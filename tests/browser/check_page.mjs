@@ -1,15 +1,11 @@
 // node check_page.mjs URL PICTURES: looks at the page as a person would, and leaves pictures of it.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { browser, desktop, fits, phone, says, until, visit } from "./visit.mjs";
+import { browser, desktop, fits, phone, says, until, visits } from "./visit.mjs";
 
 const [url, pictures] = process.argv.slice(2);
 
-async function open(viewport, colorScheme) {
-  const visitor = await visit(url, viewport, colorScheme);
-  await visitor.page.getByText("slow", { exact: true }).first().waitFor();
-  return visitor;
-}
+const open = visits(url, (page) => page.getByText("slow", { exact: true }).first());
 
 const pictures_are_there = (page) =>
   until(page, "the frames are shown", () => {

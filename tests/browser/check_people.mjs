@@ -2,17 +2,13 @@
 // BOX waits to join, under FINGERPRINT; so does COPY, another box that says it is the same hardware. Users: root (administrator), vic (viewer), of one password.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { browser, desktop, fits, phone, says, visit } from "./visit.mjs";
+import { browser, desktop, fits, phone, says, visits } from "./visit.mjs";
 
 const [url, pictures, box, fingerprint, copy] = process.argv.slice(2);
 const password = "correct horse battery";
 
 // What the controller refuses, the browser writes down by itself.
-async function open(viewport, colorScheme) {
-  const visitor = await visit(url, viewport, colorScheme, /status of 40[13]/);
-  await visitor.page.locator(".login form").waitFor();
-  return visitor;
-}
+const open = visits(url, (page) => page.locator(".login form"), /status of 40[13]/);
 
 async function logIn(page, name, word = password) {
   await page.getByLabel("Name").fill(name);

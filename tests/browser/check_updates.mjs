@@ -1,15 +1,11 @@
 // node check_updates.mjs URL PICTURES: a rollout that is halted, resumed, paused and stopped, as a person sees it.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { browser, desktop, fits, phone, says, visit } from "./visit.mjs";
+import { browser, desktop, fits, phone, says, visits } from "./visit.mjs";
 
 const [url, pictures] = process.argv.slice(2);
 
-async function open(viewport, colorScheme) {
-  const visitor = await visit(url, viewport, colorScheme);
-  await visitor.page.locator(".rollout").waitFor();
-  return visitor;
-}
+const open = visits(url, (page) => page.locator(".rollout"));
 
 {
   const { page, context, troubles } = await open(desktop, "dark");

@@ -10,9 +10,9 @@ export const browser = await chromium.launch({
   args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"],
 });
 
-// Opens the farm's page. `troubles` gathers what its console calls an error and what it loads from elsewhere; `expected`: a pattern
-// of errors that belong to the visit.
-export async function visit(url, viewport, colorScheme, expected = /^$/) {
+// How the farm's page is opened, until what `sign(page)` locates is there. `troubles` gathers what its console calls an error and what
+// it loads from elsewhere; `expected`: a pattern of errors that belong to the visit.
+export const visits = (url, sign, expected = /^$/) => async (viewport, colorScheme) => {
   const context = await browser.newContext({ viewport, colorScheme });
   const page = await context.newPage();
   const troubles = [];
@@ -22,8 +22,9 @@ export async function visit(url, viewport, colorScheme, expected = /^$/) {
     if (!request.url().startsWith(url)) troubles.push(`it loads ${request.url()}`);
   });
   await page.goto(url, { waitUntil: "load" });
+  await sign(page).waitFor();
   return { page, context, troubles };
-}
+};
 
 export async function fits(page) {
   const [wide, window] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
